@@ -1,0 +1,99 @@
+"""Values that decide a result: frozen dataclasses with a canonical JSON form and a hash.
+
+Everything that names an experiment (a model, an initializer, an optimizer, a run) is a
+*spec*: a frozen dataclass of plain values. Two equal specs have the same key, today and on
+any machine, so a result can be found again by what it is a result of.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from typing import Any, TypeVar, dataclass_transform
+
+_TYPES: dict[str, type] = {}
+
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True)
+def spec(cls: type[T]) -> type[T]:
+    """Make `cls` a frozen dataclass that `to_plain` and `from_plain` know by its name."""
+    frozen = dataclasses.dataclass(frozen=True)(cls)
+    if _TYPES.setdefault(cls.__name__, frozen) is not frozen:
+        known = _TYPES[cls.__name__]
+        if known.__qualname__ != frozen.__qualname__ or known.__module__ != frozen.__module__:
+            raise TypeError(f"two specs are called {cls.__name__!r}; results could not be told apart")
+        _TYPES[cls.__name__] = frozen
+    return frozen
+
+
+def to_plain(value: Any) -> Any:
+    """`value` as JSON types. Fields at their default are left out, so that a field added
+    later does not change the keys of results that exist.
+
+    >>> from initlab.init import HeNormal
+    >>> to_plain(HeNormal())
+    {'type': 'HeNormal'}
+    >>> to_plain(HeNormal(scale=4.0))
+    {'type': 'HeNormal', 'scale': 4.0}
+    """
+    if dataclasses.is_dataclass(value):
+        plain: dict[str, Any] = {"type": type(value).__name__}
+        for field in dataclasses.fields(value):
+            here = getattr(value, field.name)
+            if field.default_factory is not dataclasses.MISSING:
+                default = field.default_factory()
+            else:
+                default = field.default
+            if default is dataclasses.MISSING or here != default:
+                plain[field.name] = to_plain(here)
+        return plain
+    if isinstance(value, (tuple, list, range)):
+        return [to_plain(v) for v in value]
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
+    raise TypeError(f"a spec holds plain values and other specs, not {type(value).__name__}: {value!r}")
+
+
+def from_plain(plain: Any) -> Any:
+    """The inverse of `to_plain`; raises `ValueError` on a type this version does not know."""
+    if isinstance(plain, dict):
+        fields = dict(plain)
+        name = fields.pop("type")
+        if name not in _TYPES:
+            raise ValueError(f"unknown spec {name!r}; this version knows {', '.join(sorted(_TYPES))}")
+        return _TYPES[name](**{k: from_plain(v) for k, v in fields.items()})
+    if isinstance(plain, list):
+        return tuple(from_plain(v) for v in plain)
+    return plain
+
+
+def canonical(value: Any) -> str:
+    """The one JSON text of a spec: sorted keys, no spaces."""
+    return json.dumps(to_plain(value), sort_keys=True, separators=(",", ":"))
+
+
+def key(value: Any) -> str:
+    """Sixteen hexadecimal digits that name a spec (SHA-256 of its canonical JSON)."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()[:16]
+
+
+def flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """A spec as columns of a tidy frame: nested specs are named by their `label` (or type),
+    and their own fields follow with a dotted name."""
+    columns: dict[str, Any] = {}
+    for field in dataclasses.fields(value):
+        here = getattr(value, field.name)
+        if dataclasses.is_dataclass(here):
+            columns[prefix + field.name] = getattr(here, "label", type(here).__name__)
+            columns.update(flat(here, f"{prefix}{field.name}."))
+        elif isinstance(here, tuple):
+            columns[prefix + field.name] = "-".join(str(v) for v in here)
+        else:
+            columns[prefix + field.name] = here
+    for extra in ("depth",):
+        if isinstance(getattr(type(value), extra, None), property):
+            columns[prefix + extra] = getattr(value, extra)
+    return columns
