@@ -43,6 +43,8 @@ def to_plain(value: Any) -> Any:
         plain: dict[str, Any] = {"type": type(value).__name__}
         for field in dataclasses.fields(value):
             here = getattr(value, field.name)
+            if isinstance(here, int) and field.type == "float":
+                here = float(here)  # HeNormal(scale=4) and HeNormal(scale=4.0) are one value
             if field.default_factory is not dataclasses.MISSING:
                 default = field.default_factory()
             else:
