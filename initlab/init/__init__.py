@@ -1,0 +1,115 @@
+"""Where training starts: one rule per initializer, all with one contract."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from initlab.init.contract import Rule
+from initlab.init.fans import WEIGHTED, Fans, fans, gain, gaussian_mean
+from initlab.init.random import (
+    Constant,
+    GlorotNormal,
+    GlorotTruncated,
+    GlorotUniform,
+    HeNormal,
+    HeTruncated,
+    HeTruncatedUncorrected,
+    HeUniform,
+    LecunNormal,
+    Normal,
+    TorchDefault,
+    VarianceScaling,
+    Zeros,
+)
+from initlab.init.structured import Orthogonal
+
+#: Every rule, by the name that a parameter or a command line uses.
+RULES: dict[str, Rule] = {
+    "he_normal": HeNormal(),
+    "he_normal_2x": HeNormal(scale=4.0),
+    "he_uniform": HeUniform(),
+    "he_truncated": HeTruncated(),
+    "he_truncated_uncorrected": HeTruncatedUncorrected(),
+    "glorot_normal": GlorotNormal(),
+    "glorot_uniform": GlorotUniform(),
+    "glorot_truncated": GlorotTruncated(),
+    "lecun_normal": LecunNormal(),
+    "orthogonal": Orthogonal(),
+    "torch_default": TorchDefault(),
+    "normal": Normal(),
+    "constant": Constant(),
+    "zeros": Zeros(),
+}
+
+
+def rule(name: str) -> Rule:
+    """The rule of that name; raises `ValueError` naming the known ones.
+
+    >>> rule("he_normal")
+    HeNormal(scale=2.0, mode='fan_in', distribution='normal')
+    """
+    if name not in RULES:
+        raise ValueError(f"unknown initializer {name!r}; known: {', '.join(RULES)}")
+    return RULES[name]
+
+
+def initialize(
+    module: nn.Module,
+    rule: Rule,
+    generator: torch.Generator,
+    *,
+    bias: Rule | None = None,
+    count: int | None = None,
+    device: str | torch.device = "cpu",
+) -> dict[str, Tensor]:
+    """New values for the weights of every linear layer and convolution, and for their biases.
+
+    The module is only read (it may live on the meta device); put the values in with
+    `module.load_state_dict(params, strict=False)`. With `count`, that many independent networks
+    are drawn at once and each tensor is (count, *shape). Biases are zero unless `bias` is given.
+
+    >>> layer = nn.Linear(3, 2)
+    >>> params = initialize(layer, HeNormal(), torch.Generator().manual_seed(0))
+    >>> {name: tuple(p.shape) for name, p in params.items()}
+    {'weight': (2, 3), 'bias': (2,)}
+    """
+    bias = Zeros() if bias is None else bias
+    params: dict[str, Tensor] = {}
+    for path, layer in module.named_modules():
+        if not isinstance(layer, WEIGHTED):
+            continue
+        for name, how in (("weight", rule), ("bias", bias)):
+            tensor = getattr(layer, name)
+            if tensor is None:
+                continue
+            drawn = how.stack(fans(layer), tuple(tensor.shape), generator, count or 1)
+            value = drawn if count is not None else drawn[0]
+            params[f"{path}.{name}".lstrip(".")] = value.to(device)
+    return params
+
+
+__all__ = [
+    "RULES",
+    "Constant",
+    "Fans",
+    "GlorotNormal",
+    "GlorotTruncated",
+    "GlorotUniform",
+    "HeNormal",
+    "HeTruncated",
+    "HeTruncatedUncorrected",
+    "HeUniform",
+    "LecunNormal",
+    "Normal",
+    "Orthogonal",
+    "Rule",
+    "TorchDefault",
+    "VarianceScaling",
+    "Zeros",
+    "fans",
+    "gain",
+    "gaussian_mean",
+    "initialize",
+    "rule",
+]

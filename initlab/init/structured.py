@@ -1,0 +1,46 @@
+"""Rules whose entries depend on each other."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from initlab.init.contract import Rule
+from initlab.init.fans import Fans
+from initlab.spec import spec
+
+
+@spec
+class Orthogonal(Rule):
+    """`gain` times a (semi-)orthogonal matrix, uniform over the group (Saxe et al. 2014).
+
+    The weight is read as a matrix (outputs, inputs · kernel). Rows are orthonormal where there
+    are fewer of them than columns, else columns. √2 is the critical gain of a square ReLU layer.
+    """
+
+    gain: float = 1.0
+    name: ClassVar[str] = "Orthogonal"
+
+    @property
+    def label(self) -> str:
+        """The name, with the gain where it is not 1."""
+        return self.name if self.gain == 1 else f"{self.gain:.3g}× {self.name}"
+
+    def stack(self, fans, shape, generator, count) -> Tensor:
+        """See `Rule.stack`; raises `ValueError` for a shape that is no matrix."""
+        if len(shape) < 2:
+            raise ValueError(f"an orthogonal weight needs two or more dimensions, not {shape}")
+        rows, columns = shape[0], prod(shape[1:])
+        tall = torch.empty(count, max(rows, columns), min(rows, columns))
+        q, r = torch.linalg.qr(tall.normal_(generator=generator))
+        # The signs of R's diagonal make Q uniform (Mezzadri 2007).
+        q = q * torch.sign(torch.diagonal(r, dim1=-2, dim2=-1)).unsqueeze(-2)
+        matrix = q if rows >= columns else q.transpose(-1, -2)
+        return (self.gain * matrix).reshape(count, *shape)
+
+    def variance(self, fans: Fans) -> float:
+        """gain²/max(fan-in, fan-out) per entry of a dense layer."""
+        return self.gain**2 / max(fans)

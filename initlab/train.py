@@ -1,0 +1,163 @@
+"""Training many networks as one: one step moves every network of a group.
+
+The networks of a group share architecture, data, batches and optimizer; they differ in where
+they start. A network that has reached its target leaves the group, so that the others get its
+time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from initlab.data import DataSet, Split
+from initlab.models import Model, Params
+from initlab.spec import spec
+
+
+@spec
+class SGD:
+    """Plain stochastic gradient descent: θ ← θ − lr ∇L."""
+
+    lr: float = 0.01
+
+    def __post_init__(self) -> None:
+        """Refuse rates that are not positive."""
+        if not self.lr > 0:
+            raise ValueError(f"lr must be > 0, not {self.lr}")
+
+
+@spec
+class Budget:
+    """How long to train, and what counts as having started.
+
+    Training ends after `epochs`, or when test accuracy, looked at `checks` times per epoch,
+    reaches `target`, or when the loss is no longer finite.
+    """
+
+    epochs: int = 100
+    batch_size: int = 1024
+    target: float | None = None
+    checks: int = 4
+
+    def __post_init__(self) -> None:
+        """Refuse empty budgets."""
+        for name in ("epochs", "batch_size", "checks"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be ≥ 1, not {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one network's training ended.
+
+    `epochs` is where the target was first seen reached, or the budget where it was not
+    (`reached` is False: the value is censored). `diverged`: the loss was no longer finite.
+    """
+
+    epochs: float
+    reached: bool
+    diverged: bool
+    train_loss: float
+    test_accuracy: float
+
+    def rows(self) -> list[tuple[str, float]]:
+        """(statistic, value) of each field."""
+        return [(name, float(value)) for name, value in vars(self).items()]
+
+
+def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
+    """Mean softmax cross-entropy of each network, (R, B, classes), (B,) → (R,)."""
+    R, B, _ = logits.shape
+    losses = F.cross_entropy(logits.flatten(0, 1), y.repeat(R), reduction="none")
+    return losses.view(R, B).mean(1)
+
+
+@torch.no_grad()
+def accuracy(model: Model, params: Params, split: Split, batch_size: int = 2048) -> Tensor:
+    """Share of `split` that each of R networks classifies rightly: (R,)."""
+    right: Tensor | float = 0.0
+    for x, y in zip(split.x.split(batch_size), split.y.split(batch_size), strict=True):
+        right = right + (model.forward(params, x).argmax(-1) == y).sum(-1)
+    return right / len(split.y)  # type: ignore[operator]
+
+
+def fit(
+    model: Model,
+    params: Params,
+    data: DataSet,
+    *,
+    optimizer: SGD,
+    budget: Budget,
+    order: torch.Generator,
+) -> list[Outcome]:
+    """Train R networks from `params`, (R, *shape) each; how each of them ended.
+
+    All networks see the same batches, drawn anew for every epoch by `order`. Inputs are
+    flattened when the model takes vectors. An untrained network that is already at the target
+    counts as reached at epoch 0.
+    """
+    data = _shaped(model, data)
+    names = list(params)
+    theta = [params[n].detach().clone() for n in names]
+    alive = list(range(theta[0].shape[0]))  # which run each row of theta is
+    outcomes: dict[int, Outcome] = {}
+    count = len(data.train.y)
+    steps = ceil(count / budget.batch_size)
+    check_at = {round(steps * (i + 1) / budget.checks) for i in range(budget.checks)}
+    loss = torch.zeros(len(alive))
+
+    def check(epoch: float, last: bool) -> None:
+        nonlocal theta, alive, loss
+        accuracies = accuracy(model, dict(zip(names, theta, strict=True)), data.test)
+        kept = []
+        for row, run in enumerate(alive):
+            a, training_loss = float(accuracies[row]), float(loss[row])
+            diverged = not torch.isfinite(loss[row]).item()
+            reached = budget.target is not None and a >= budget.target and not diverged
+            if reached or diverged or last:
+                at = epoch if reached else float(budget.epochs)
+                outcomes[run] = Outcome(at, reached, diverged, training_loss, a)
+            else:
+                kept.append(row)
+        if len(kept) < len(alive):
+            theta = [t[kept] for t in theta]
+            alive, loss = [alive[row] for row in kept], loss[kept]
+
+    check(0.0, last=False)
+    for epoch in range(budget.epochs):
+        shuffled = torch.randperm(count, generator=order).to(data.train.y.device)
+        for step, chosen in enumerate(shuffled.split(budget.batch_size), 1):
+            if not alive:
+                return [outcomes[r] for r in sorted(outcomes)]
+            leaves = [t.requires_grad_() for t in theta]
+            logits = model.forward(dict(zip(names, leaves, strict=True)), data.train.x[chosen])
+            losses = cross_entropy(logits, data.train.y[chosen])
+            gradients = torch.autograd.grad(losses.sum(), leaves)
+            theta = [t.detach() for t in leaves]
+            torch._foreach_add_(theta, gradients, alpha=-optimizer.lr)
+            loss = losses.detach()
+            if step in check_at:
+                check(epoch + step / steps, last=step == steps and epoch + 1 == budget.epochs)
+    return [outcomes[r] for r in sorted(outcomes)]
+
+
+def _shaped(model: Model, data: DataSet) -> DataSet:
+    shape = model.input_shape
+
+    def split(s: Split) -> Split:
+        return s if s.x.shape[1:] == shape else Split(s.x.reshape(len(s.x), *shape), s.y)
+
+    if data.features != torch.Size(shape).numel():
+        raise ValueError(
+            f"{data.name} has inputs of {data.features} numbers, but the model takes {shape}"
+        )
+    if model.outputs != data.classes:
+        raise ValueError(
+            f"{data.name} has {data.classes} classes, but the model has {model.outputs} outputs"
+        )
+    return DataSet(data.name, split(data.train), split(data.test), data.classes)
