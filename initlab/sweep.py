@@ -278,3 +278,11 @@ def from_json(text: str) -> Run:
     import json
 
     return from_plain(json.loads(text))
+
+
+def select(frame: pd.DataFrame, runs: Iterable[Run], statistic: str | None = None) -> pd.DataFrame:
+    """The rows of a frame that belong to `runs`, and of one statistic if it is named."""
+    chosen = frame.key.isin({key(r) for r in runs})
+    if statistic is not None:
+        chosen &= frame.statistic == statistic
+    return frame[chosen].dropna(axis="columns", how="all")

@@ -35,20 +35,37 @@ class SGD:
 class Budget:
     """How long to train, and what counts as having started.
 
-    Training ends after `epochs`, or when test accuracy, looked at `checks` times per epoch,
-    reaches `target`, or when the loss is no longer finite.
+    Training ends after `epochs`, or when test accuracy reaches `target`, or when the loss is
+    no longer finite. Networks are looked at after every step at first, and then each time that
+    the number of steps has grown by `resolution`: a start is located to that relative precision.
     """
 
     epochs: int = 100
     batch_size: int = 1024
     target: float | None = None
-    checks: int = 4
+    resolution: float = 0.03
 
     def __post_init__(self) -> None:
-        """Refuse empty budgets."""
-        for name in ("epochs", "batch_size", "checks"):
+        """Refuse empty budgets and targets that are no accuracies."""
+        for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be ≥ 1, not {getattr(self, name)}")
+        if self.target is not None and not 0 < self.target <= 1:
+            raise ValueError(f"target is an accuracy in (0, 1], not {self.target}")
+        if not self.resolution > 0:
+            raise ValueError(f"resolution must be > 0, not {self.resolution}")
+
+    def check_steps(self, last: int) -> set[int]:
+        """The steps after which networks are looked at, up to and including `last`.
+
+        >>> sorted(Budget(resolution=0.5).check_steps(20))
+        [1, 2, 3, 5, 8, 12, 18, 20]
+        """
+        steps, step = {last}, 1
+        while step < last:
+            steps.add(step)
+            step = max(step + 1, ceil(step * (1 + self.resolution)))
+        return steps
 
 
 @dataclass(frozen=True)
@@ -107,8 +124,8 @@ def fit(
     alive = list(range(theta[0].shape[0]))  # which run each row of theta is
     outcomes: dict[int, Outcome] = {}
     count = len(data.train.y)
-    steps = ceil(count / budget.batch_size)
-    check_at = {round(steps * (i + 1) / budget.checks) for i in range(budget.checks)}
+    steps = ceil(count / budget.batch_size)  # of one epoch; the last batch may be smaller
+    check_at = budget.check_steps(steps * budget.epochs)
     loss = torch.zeros(len(alive))
 
     def check(epoch: float, last: bool) -> None:
@@ -141,7 +158,7 @@ def fit(
             theta = [t.detach() for t in leaves]
             torch._foreach_add_(theta, gradients, alpha=-optimizer.lr)
             loss = losses.detach()
-            if step in check_at:
+            if epoch * steps + step in check_at:
                 check(epoch + step / steps, last=step == steps and epoch + 1 == budget.epochs)
     return [outcomes[r] for r in sorted(outcomes)]
 

@@ -92,11 +92,12 @@ def report(measure: Lengths, M: np.ndarray) -> list[tuple[int, int, str, float]]
         ]
         if j > 0:
             alive = M[:, j - 1] > 0
-            ratio = M[alive, j] / M[alive, j - 1]
-            reduced += [
-                (-1, j, "ratio_mean", float(ratio.mean())),
-                (-1, j, "ratio_mean_square", float(np.square(ratio).mean())),
-            ]
+            if alive.any():
+                ratio = M[alive, j] / M[alive, j - 1]
+                reduced += [
+                    (-1, j, "ratio_mean", float(ratio.mean())),
+                    (-1, j, "ratio_mean_square", float(np.square(ratio).mean())),
+                ]
     return [
         *reduced,
         (-1, depth, "variance_mean", float(variance.mean())),

@@ -1,0 +1,199 @@
+"""One look for the whole book: a plot takes a frame and returns Axes.
+
+`show` puts figures into the page as SVG whose text and axes take the page's own colour, so that
+one figure serves light and dark; several panels stand side by side and stack on a phone.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+#: Stands for "the page's text colour" until `svg` replaces it.
+_INK = "#010203"
+#: Mid tones, at least 3:1 against white and against the dark theme's background.
+COLORS = {
+    "blue": "#2f81c7",
+    "orange": "#d0730f",
+    "green": "#259468",
+    "pink": "#cf4f86",
+    "purple": "#8f6bd1",
+    "brown": "#a4754a",
+    "teal": "#15959f",
+    "grey": "#858585",
+}
+#: One colour and marker per initializer, through the whole book.
+INITIALIZERS = {
+    "He normal": ("blue", "o"),
+    "He uniform": ("teal", "s"),
+    "2× He normal": ("pink", "^"),
+    "He truncated": ("grey", "P"),
+    "He truncated, uncorrected": ("orange", "v"),
+    "Glorot uniform": ("green", "D"),
+    "Glorot normal": ("grey", "p"),
+    "Glorot truncated, uncorrected": ("purple", "X"),
+    "LeCun normal": ("brown", "h"),
+    "PyTorch default": ("brown", "*"),
+    "Orthogonal": ("grey", "d"),
+}
+_CYCLE = list(zip(COLORS, ("o", "s", "^", "v", "D", "X", "P", "*"), strict=True))
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The book's look, for every figure made inside."""
+    rc = {
+        "figure.figsize": (5.0, 3.5),
+        "figure.facecolor": "none",
+        "axes.facecolor": "none",
+        "savefig.facecolor": "none",
+        "axes.edgecolor": _INK,
+        "axes.labelcolor": _INK,
+        "text.color": _INK,
+        "xtick.color": _INK,
+        "ytick.color": _INK,
+        "legend.labelcolor": _INK,
+        "legend.frameon": False,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "grid.color": "#808080",
+        "grid.alpha": 0.22,
+        "grid.linewidth": 0.7,
+        "font.size": 10.5,
+        "axes.titlesize": 11,
+        "axes.titlelocation": "left",
+        "legend.fontsize": 9,
+        "lines.linewidth": 1.7,
+        "lines.markersize": 5,
+        "svg.fonttype": "path",
+        "figure.constrained_layout.use": True,
+    }
+    with mpl.rc_context(rc):
+        yield
+
+
+def look(label: str, index: int = 0) -> dict[str, str]:
+    """Colour and marker of an initializer, or of the `index`-th of other things."""
+    color, marker = INITIALIZERS.get(label, _CYCLE[index % len(_CYCLE)])
+    return {"color": COLORS[color], "marker": marker}
+
+
+def axes(title: str = "", xlabel: str = "", ylabel: str = "", size=(5.0, 3.5)) -> Axes:
+    """Empty axes in the book's style."""
+    with style():
+        ax = plt.figure(figsize=size).add_subplot()
+        ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    return ax
+
+
+def curves(
+    frame: pd.DataFrame,
+    ax: Axes,
+    *,
+    x: str,
+    y: str = "mean",
+    by: str | None = None,
+    band: tuple[str, str] | None = ("low", "high"),
+    line: str = "-",
+    labels: bool = True,
+    **options,
+) -> Axes:
+    """One line per value of `by`, with `band` as error bars where the frame has them."""
+    groups = [("", frame)] if by is None else list(frame.groupby(by, sort=False, observed=True))
+    with style():
+        for index, (name, group) in enumerate(groups):
+            group = group.sort_values(x)
+            shown = look(str(name), index) | options
+            error = None
+            if band is not None and set(band) <= set(group.columns):
+                middle = group[y].to_numpy(float)
+                error = np.clip([middle - group[band[0]], group[band[1]] - middle], 0, None)
+            ax.errorbar(
+                group[x],
+                group[y],
+                yerr=error,
+                linestyle=line,
+                capsize=2,
+                elinewidth=1.1,
+                label=str(name) if labels else None,
+                **shown,
+            )
+    return ax
+
+
+def capped(ax: Axes, cap: float, text: str) -> Axes:
+    """Mark the value at which runs were given up."""
+    with style():
+        ax.axhline(cap, color=COLORS["grey"], linestyle="--", linewidth=1, zorder=0)
+        ax.annotate(text, (0.995, cap), xycoords=("axes fraction", "data"), ha="right", va="bottom",
+                    fontsize=8.5, xytext=(0, 2), textcoords="offset points", color=_INK)
+    return ax
+
+
+def legend(ax: Axes, *, columns: int = 2, title: str | None = None) -> Axes:
+    """A legend above the plot, where it hides nothing."""
+    with style():
+        ax.figure.legend(
+            *ax.get_legend_handles_labels(), loc="outside upper center", ncols=columns, title=title
+        )
+    return ax
+
+
+def svg(figure: Figure) -> str:
+    """The figure as inline SVG in the page's colours; closes the figure."""
+    buffer = io.StringIO()
+    salt = str(abs(hash(id(figure))))  # ids of several figures share one page
+    with style(), mpl.rc_context({"svg.hashsalt": salt}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    plt.close(figure)
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :].replace(_INK, "currentColor")
+    return re.sub(r'(<svg[^>]*?) width="([\d.]+)pt" height="[\d.]+pt"', r'\1 style="width: \2pt"', text, count=1)
+
+
+class Shown:
+    """Figures as HTML, with a caption, a text for those who cannot see them, and their data."""
+
+    def __init__(self, markup: str, caption: str) -> None:
+        """Keep the markup and the caption."""
+        self.markup, self.caption = markup, caption
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
+        return {"text/html": self.markup, "text/plain": self.caption}
+
+
+def show(
+    panels: Axes | Sequence[Axes],
+    *,
+    name: str,
+    caption: str,
+    data: pd.DataFrame | Mapping[str, pd.DataFrame] | None = None,
+) -> Shown:
+    """Panels side by side under one caption that says what to see, with links to their data."""
+    panels = [panels] if isinstance(panels, Axes) else list(panels)
+    drawn = "".join(f"<div class='panel'>{svg(ax.figure)}</div>" for ax in panels)  # type: ignore[arg-type]
+    frames = {} if data is None else {name: data} if isinstance(data, pd.DataFrame) else data
+    links = " ".join(_link(f"{n}.csv", f) for n, f in frames.items())
+    return Shown(
+        f"<figure class='initlab' id='{name}' role='figure' aria-label='{html.escape(caption, quote=True)}'>"
+        f"<div class='panels' style='display: flex; flex-wrap: wrap; gap: 1rem'>{drawn}</div>"
+        f"<figcaption>{html.escape(caption)} <span class='data'>{links}</span></figcaption></figure>",
+        caption,
+    )
+
+
+def _link(file: str, frame: pd.DataFrame) -> str:
+    content = base64.b64encode(frame.to_csv(index=False, float_format="%.6g").encode()).decode()
+    return f"<a download='{file}' href='data:text/csv;base64,{content}'>{file}</a>"
