@@ -1,0 +1,24 @@
+/* Loaded before every other script: what comes after it stays on this site. */
+
+// The theme's Font Awesome replaces <i> nodes, also those that a widget holds on to,
+// which kills linked sliders. Nested, the nodes stay.
+window.FontAwesomeConfig = { autoReplaceSvg: "nest" };
+
+// The widgets' scripts, whatever the depth of the page or the prefix of the host.
+window.__jupyter_widgets_assets_path__ = new URL(
+  "vendor/@jupyter-widgets/html-manager/dist/",
+  document.currentScript.src,
+).href;
+
+// The widgets still speak to MathJax 2, and throw on MathJax 3 which has no Hub.
+{
+  let mathjax;
+  Object.defineProperty(window, "MathJax", {
+    configurable: true,
+    get: () => mathjax,
+    set: (value) => {
+      mathjax = value;
+      if (mathjax && !mathjax.Hub) mathjax.Hub = { Queue() {} };
+    },
+  });
+}
