@@ -123,7 +123,11 @@ class Scorecard:
         )
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, Any]:
-        return {"text/html": table(self.plain()), MIME: self.plain(), "text/plain": text(self.plain())}
+        return {
+            "text/html": table(self.plain()),
+            MIME: self.plain(),
+            "text/plain": text(self.plain()),
+        }
 
 
 def number(value: float) -> str:
@@ -151,8 +155,9 @@ def table(claims: Sequence[dict[str, Any]]) -> str:
             for k in c["checks"]
         )
         left = f"<p>Left out: {html.escape(c['left_out'])}</p>" if c["left_out"] else ""
+        count = f"{len(c['checks'])} checks"
         details = (
-            f"<details><summary>{len(c['checks'])} checks</summary><ul>{checks}</ul>{left}</details>"
+            f"<details><summary>{count}</summary><ul>{checks}</ul>{left}</details>"
             if checks or left
             else ""
         )
@@ -242,7 +247,7 @@ def interval(
 
 
 def means(frame: pd.DataFrame, by: Sequence[str], value: str = "value") -> pd.DataFrame:
-    """Mean of `value` within each group of `by`, with its interval (`low`, `high`), `median`, `n`."""
+    """Mean, its interval (`low`, `high`), `median` and `n` of `value` in each group of `by`."""
     rows = []
     for names, group in frame.groupby(list(by), sort=False, observed=True):
         x = group[value].to_numpy(float)

@@ -298,7 +298,7 @@ class ConvNet:
                 width,
                 self.kernel,
                 padding=self.kernel // 2,
-                padding_mode=self.padding,
+                padding_mode=self.padding,  # type: ignore[arg-type]
                 bias=self.bias,
                 device=device,
             )
@@ -354,4 +354,3 @@ def parameter_count(model: Model) -> int:
     37
     """
     return sum(p.numel() for p in model.build("meta").parameters())
-

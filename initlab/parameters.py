@@ -75,5 +75,6 @@ def _check_device(device: str) -> None:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ParameterError(
-            f"device {device!r} cannot be used here ({str(error).splitlines()[0]}); 'cpu' always can"
+            f"device {device!r} cannot be used here ({str(error).splitlines()[0]}); "
+            "'cpu' always can"
         ) from error

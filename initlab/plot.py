@@ -12,6 +12,7 @@ import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -53,7 +54,7 @@ _CYCLE = list(zip(COLORS, ("o", "s", "^", "v", "D", "X", "P", "*"), strict=True)
 @contextmanager
 def style() -> Iterator[None]:
     """The book's look, for every figure made inside."""
-    rc = {
+    rc: dict[Any, Any] = {
         "figure.figsize": (5.0, 3.5),
         "figure.facecolor": "none",
         "axes.facecolor": "none",
@@ -137,8 +138,17 @@ def capped(ax: Axes, cap: float, text: str) -> Axes:
     """Mark the value at which runs were given up."""
     with style():
         ax.axhline(cap, color=COLORS["grey"], linestyle="--", linewidth=1, zorder=0)
-        ax.annotate(text, (0.995, cap), xycoords=("axes fraction", "data"), ha="right", va="bottom",
-                    fontsize=8.5, xytext=(0, 2), textcoords="offset points", color=_INK)
+        ax.annotate(
+            text,
+            (0.995, cap),
+            xycoords=("axes fraction", "data"),
+            ha="right",
+            va="bottom",
+            fontsize=8.5,
+            xytext=(0, 2),
+            textcoords="offset points",
+            color=_INK,
+        )
     return ax
 
 
@@ -160,7 +170,12 @@ def svg(figure: Figure) -> str:
     plt.close(figure)
     text = buffer.getvalue()
     text = text[text.index("<svg") :].replace(_INK, "currentColor")
-    return re.sub(r'(<svg[^>]*?) width="([\d.]+)pt" height="[\d.]+pt"', r'\1 style="width: \2pt"', text, count=1)
+    return re.sub(
+        r'(<svg[^>]*?) width="([\d.]+)pt" height="[\d.]+pt"',
+        r'\1 style="width: \2pt"',
+        text,
+        count=1,
+    )
 
 
 class Shown:
@@ -186,10 +201,11 @@ def show(
     drawn = "".join(f"<div class='panel'>{svg(ax.figure)}</div>" for ax in panels)  # type: ignore[arg-type]
     frames = {} if data is None else {name: data} if isinstance(data, pd.DataFrame) else data
     links = " ".join(_link(f"{n}.csv", f) for n, f in frames.items())
+    said = html.escape(caption, quote=True)
     return Shown(
-        f"<figure class='initlab' id='{name}' role='figure' aria-label='{html.escape(caption, quote=True)}'>"
+        f"<figure class='initlab' id='{name}' role='figure' aria-label='{said}'>"
         f"<div class='panels' style='display: flex; flex-wrap: wrap; gap: 1rem'>{drawn}</div>"
-        f"<figcaption>{html.escape(caption)} <span class='data'>{links}</span></figcaption></figure>",
+        f"<figcaption>{said} <span class='data'>{links}</span></figcaption></figure>",
         caption,
     )
 

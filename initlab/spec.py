@@ -24,7 +24,9 @@ def spec(cls: type[T]) -> type[T]:
     if _TYPES.setdefault(cls.__name__, frozen) is not frozen:
         known = _TYPES[cls.__name__]
         if known.__qualname__ != frozen.__qualname__ or known.__module__ != frozen.__module__:
-            raise TypeError(f"two specs are called {cls.__name__!r}; results could not be told apart")
+            raise TypeError(
+                f"two specs are called {cls.__name__!r}; results could not be told apart"
+            )
         _TYPES[cls.__name__] = frozen
     return frozen
 
@@ -56,7 +58,9 @@ def to_plain(value: Any) -> Any:
         return [to_plain(v) for v in value]
     if value is None or isinstance(value, (str, bool, int, float)):
         return value
-    raise TypeError(f"a spec holds plain values and other specs, not {type(value).__name__}: {value!r}")
+    raise TypeError(
+        f"a spec holds plain values and other specs, not {type(value).__name__}: {value!r}"
+    )
 
 
 def from_plain(plain: Any) -> Any:
@@ -65,7 +69,9 @@ def from_plain(plain: Any) -> Any:
         fields = dict(plain)
         name = fields.pop("type")
         if name not in _TYPES:
-            raise ValueError(f"unknown spec {name!r}; this version knows {', '.join(sorted(_TYPES))}")
+            raise ValueError(
+                f"unknown spec {name!r}; this version knows {', '.join(sorted(_TYPES))}"
+            )
         return _TYPES[name](**{k: from_plain(v) for k, v in fields.items()})
     if isinstance(plain, list):
         return tuple(from_plain(v) for v in plain)

@@ -14,7 +14,7 @@ import subprocess
 import uuid
 import warnings
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -98,12 +98,14 @@ class Store:
         except FileNotFoundError:
             return None  # another process compacted or set it aside
         except (OSError, pa.ArrowException) as error:
-            return self._set_aside(part, error)
+            self._set_aside(part, error)
+            return None
         wanted = [f for f in SCHEMA if columns is None or f.name in columns]
         try:
             return table.select([f.name for f in wanted]).cast(pa.schema(wanted))
         except (KeyError, pa.ArrowException) as error:
-            return self._set_aside(part, error)
+            self._set_aside(part, error)
+            return None
 
     def _set_aside(self, part: Path, error: Exception) -> None:
         aside = part.with_suffix(".damaged")
@@ -150,7 +152,7 @@ class Store:
         """Append results, each (key, run as JSON, seconds, rows of network, layer, statistic,
         value), as one part. Raises `StoreError` when the folder cannot be written.
         """
-        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        now = datetime.now(UTC).isoformat(timespec="seconds")
         columns: dict[str, list] = {name: [] for name in SCHEMA.names}
         for key, run, seconds, rows in results:
             for row in rows:
@@ -179,5 +181,7 @@ class Store:
         columns = ["run", "statistic", "layer", "network"]
         frame = frame.sort_values(columns, kind="stable").reset_index(drop=True)
         target = Path(file)
-        Store(target.parent)._write(pa.Table.from_pandas(frame, SCHEMA, preserve_index=False), target.name)
+        Store(target.parent)._write(
+            pa.Table.from_pandas(frame, SCHEMA, preserve_index=False), target.name
+        )
         return frame.key.nunique()

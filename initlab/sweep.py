@@ -53,11 +53,11 @@ class Run:
     model: Model
     init: Rule
     data: Data | None = None
-    bias: Rule = Zeros()  # noqa: RUF009 (a frozen value)
+    bias: Rule = Zeros()
     seed: int = 0
     networks: int = 1
     measure: Lengths | None = None
-    optimizer: SGD = SGD()  # noqa: RUF009
+    optimizer: SGD = SGD()
     budget: Budget | None = None
     order: int = 0
 
@@ -108,7 +108,9 @@ def _measure(run: Run, device: str) -> Rows:
         assert run.measure.image is not None
         train = data_module.load(run.data, device).train
         if not 0 <= run.measure.image < len(train.y):
-            raise ValueError(f"image {run.measure.image} is not among the {len(train.y)} of {run.data.name}")
+            raise ValueError(
+                f"image {run.measure.image} is not among the {len(train.y)} of {run.data.name}"
+            )
         image = train.x[run.measure.image].reshape(1, *shape)
     M = []
     for chunk, start in enumerate(range(0, run.networks, at_once)):
@@ -116,7 +118,7 @@ def _measure(run: Run, device: str) -> Rows:
         weights = _generator(run, "weights", chunk)
         params = initialize(module, run.init, weights, bias=run.bias, count=count, device=device)
         if image is None:
-            x = random_unit_inputs(count, *shape, _generator(run, "input", chunk)).to(device)
+            x = random_unit_inputs(count, shape, _generator(run, "input", chunk)).to(device)
         else:
             x = image
         M.append(lengths(run.model, params, x).numpy())
@@ -129,7 +131,8 @@ def _train(runs: Sequence[Run], device: str) -> list[Rows]:
     assert first.data is not None and first.budget is not None
     module = first.model.build("meta")
     starts = [
-        initialize(module, r.init, _generator(r, "weights", 0), bias=r.bias, device=device) for r in runs
+        initialize(module, r.init, _generator(r, "weights", 0), bias=r.bias, device=device)
+        for r in runs
     ]
     params = {name: torch.stack([s[name] for s in starts]) for name in starts[0]}
     order = torch.Generator().manual_seed(seed_of(first.order, "order"))
@@ -147,10 +150,8 @@ def _train(runs: Sequence[Run], device: str) -> list[Rows]:
 def execute(runs: Sequence[Run], device: str = "cpu") -> list[tuple[str, str, float, Rows]]:
     """Compute one group of runs: (key, JSON, seconds, rows) of each."""
     start = time.perf_counter()
-    if runs[0].budget is None:
-        rows = [_measure(r, device) for r in runs]
-    else:
-        rows = _train(runs, device)
+    trains = runs[0].budget is not None
+    rows = _train(runs, device) if trains else [_measure(r, device) for r in runs]
     seconds = (time.perf_counter() - start) / len(runs)
     return [(key(r), canonical(r), seconds, row) for r, row in zip(runs, rows, strict=True)]
 
@@ -258,14 +259,18 @@ def _compute(todo: list[list[Run]], device: str, workers: int | None):
                         results = future.result()
                         yield results
                         bar.update(len(results))
-                    futures |= {pool.submit(execute, g) for g in itertools.islice(waiting, len(done))}
+                    futures |= {
+                        pool.submit(execute, g) for g in itertools.islice(waiting, len(done))
+                    }
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
 
 def _tidy(values: pd.DataFrame, named: dict[str, Run]) -> pd.DataFrame:
-    fields = pd.DataFrame([{"key": k, "_order": i, **flat(r)} for i, (k, r) in enumerate(named.items())])
+    fields = pd.DataFrame(
+        [{"key": k, "_order": i, **flat(r)} for i, (k, r) in enumerate(named.items())]
+    )
     values = values[["key", "network", "layer", "statistic", "value", "seconds", "commit"]]
     tidy = values.merge(fields, on="key").sort_values(
         ["_order", "statistic", "layer", "network"], kind="stable"

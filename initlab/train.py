@@ -97,10 +97,10 @@ def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
 @torch.no_grad()
 def accuracy(model: Model, params: Params, split: Split, batch_size: int = 2048) -> Tensor:
     """Share of `split` that each of R networks classifies rightly: (R,)."""
-    right: Tensor | float = 0.0
+    right = torch.zeros((), device=split.y.device)
     for x, y in zip(split.x.split(batch_size), split.y.split(batch_size), strict=True):
         right = right + (model.forward(params, x).argmax(-1) == y).sum(-1)
-    return right / len(split.y)  # type: ignore[operator]
+    return right / len(split.y)
 
 
 def fit(

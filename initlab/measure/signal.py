@@ -62,10 +62,10 @@ class Lengths:
             raise ValueError(f"layers must be 'last' or 'all', not {self.layers!r}")
 
 
-def random_unit_inputs(count: int, features: int, generator: torch.Generator) -> Tensor:
-    """`count` vectors uniform on the unit sphere: (count, 1, features)."""
-    x = torch.empty(count, 1, features).normal_(generator=generator)
-    return x / x.norm(dim=-1, keepdim=True)
+def random_unit_inputs(count: int, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """One input per network, uniform on the unit sphere: (count, 1, *shape)."""
+    x = torch.empty(count, 1, *shape).normal_(generator=generator)
+    return x / x.flatten(1).norm(dim=1).view(count, 1, *[1] * len(shape))
 
 
 def report(measure: Lengths, M: np.ndarray) -> list[tuple[int, int, str, float]]:
