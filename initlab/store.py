@@ -14,6 +14,7 @@ import subprocess
 import uuid
 import warnings
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -169,7 +170,8 @@ class Store:
             pq.write_table(table, temporary, compression="zstd", compression_level=19)
             temporary.replace(self.folder / name)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink()
             raise StoreError(
                 f"cannot write to the store {self.folder}: {error.strerror or error}. What was "
                 "stored before is safe. Make room or choose another folder with INITLAB_STORE."

@@ -1,0 +1,34 @@
+"""Shared by all tests: devices present, and a guard on the global random state."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+DEVICES = ["cpu"]
+if torch.cuda.is_available():
+    DEVICES.append("cuda")
+if torch.backends.mps.is_available():
+    DEVICES.append("mps")
+
+
+@pytest.fixture(params=DEVICES)
+def device(request) -> str:
+    """Every device present."""
+    return request.param
+
+
+@pytest.fixture
+def untouched_random_state():
+    """Fails the test if it leaves torch's or numpy's global random state changed."""
+    before, before_numpy = torch.get_rng_state(), np.random.get_state()[1].copy()
+    yield
+    assert torch.equal(torch.get_rng_state(), before)
+    assert (np.random.get_state()[1] == before_numpy).all()
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    """A generator of its own for the test."""
+    return torch.Generator().manual_seed(20181204)
