@@ -25,7 +25,6 @@ FILES = {
     "mathjax/LICENSE": "mathjax/LICENSE",
     "requirejs/require.js": "require.js",
     f"{WIDGETS}/embed-amd.js": f"{WIDGETS}/embed-amd.js",
-    f"{WIDGETS}/libembed-amd.js": f"{WIDGETS}/libembed-amd.js",
 }
 
 

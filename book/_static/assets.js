@@ -4,11 +4,8 @@
 // which kills linked sliders. Nested, the nodes stay.
 window.FontAwesomeConfig = { autoReplaceSvg: "nest" };
 
-// The widgets' scripts, whatever the depth of the page or the prefix of the host.
-window.__jupyter_widgets_assets_path__ = new URL(
-  "vendor/@jupyter-widgets/html-manager/dist/",
-  document.currentScript.src,
-).href;
+// Where require.js finds the widgets' files, whatever the depth of the page or the host's prefix.
+window.requirejs = { baseUrl: new URL("vendor/", document.currentScript.src).href };
 
 // The widgets still speak to MathJax 2, and throw on MathJax 3 which has no Hub.
 {

@@ -51,7 +51,8 @@ class ChapterCard(SphinxDirective):
         """Give the card."""
         card = nodes.container(classes=["chapter-card"])
         self.state.nested_parse(self.content, self.content_offset, card)
-        return [card + nodes.raw("", self._badges(), format="html")]
+        card += nodes.raw("", self._badges(), format="html")
+        return [card]
 
     def _badges(self) -> str:
         docname = self.env.docname

@@ -113,11 +113,11 @@ def summary(found: list[dict[str, Any]]) -> str:
     """How many claims met which verdict.
 
     >>> summary([])
-    '0 claims:'
+    '<span>0 claims</span>'
     """
     counts = {name: sum(c["verdict"] == name for c in found) for name in claims.VERDICTS}
-    parts = [f"<b>{n}</b> {verdict(name)}" for name, n in counts.items() if n]
-    return f"{len(found)} claim{'s' * (len(found) != 1)}: {' '.join(parts)}".rstrip(" ")
+    parts = [f"<span><b>{n}</b> {verdict(name)}</span>" for name, n in counts.items() if n]
+    return " ".join([f"<span>{len(found)} claim{'s' * (len(found) != 1)}</span>", *parts])
 
 
 def _publish_file(app: Sphinx, exception: Exception | None) -> None:

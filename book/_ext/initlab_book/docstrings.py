@@ -1,0 +1,48 @@
+"""Docstrings are plain prose with `code`, as in the editor; here they become reStructuredText."""
+
+from __future__ import annotations
+
+import re
+
+from sphinx.application import Sphinx
+
+#: Signs that mean something to reStructuredText and nothing in our docstrings.
+_MARKUP = re.compile(r"([*|\\]|_(?!\w))")
+#: What is left as it is: code and emphasis.
+_KEPT = re.compile(r"(`[^`]+`|(?<![\w*])\*[A-Za-z][\w -]*\*(?![\w*]))")
+
+
+def to_rst(lines: list[str]) -> list[str]:
+    """Code spans doubled, stray markup escaped; doctests are left as they are.
+
+    >>> to_rst(["`x` is (R, *shape), |x| ≤ 1."])
+    ['``x`` is (R, \\\\*shape), \\\\|x\\\\| ≤ 1.']
+    >>> to_rst(["a *spec* of 2**3"])
+    ['a *spec* of 2\\\\*\\\\*3']
+    >>> to_rst([">>> `a*b`"])
+    ['>>> `a*b`']
+    """
+    out, in_doctest = [], False
+    for line in lines:
+        in_doctest = bool(line.strip()) and (in_doctest or line.lstrip().startswith(">>>"))
+        out.append(line if in_doctest else _prose(line))
+    return out
+
+
+def _prose(line: str) -> str:
+    if line.count("`") % 2:  # a span that goes over the line's end: nothing can be told
+        return line
+    parts = _KEPT.split(line)
+    parts[::2] = [_MARKUP.sub(r"\\\1", part) for part in parts[::2]]
+    parts[1::2] = [f"`{part}`" if part.startswith("`") else part for part in parts[1::2]]
+    return "".join(parts)
+
+
+def _process(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]):
+    lines[:] = to_rst(lines)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register the hook."""
+    app.connect("autodoc-process-docstring", _process)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,128 @@
+"""A built site, a server for it and a browser: once for all tests of the site."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a built site: the one that INITLAB_SITE_DIR names, or one built now.
+
+    A site built here shows chapters run now at the smoke preset, nothing recorded.
+    """
+    if given := os.environ.get("INITLAB_SITE_DIR"):
+        return Path(given).resolve()
+    if not (ROOT / "book" / "_static" / "vendor").is_dir():
+        pytest.fail("the site's scripts are not in book/_static/vendor: run `make vendor`")
+    tree = tmp_path_factory.mktemp("tree")
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy(ROOT / name, tree)
+    for name in ("book", "notebooks", "initlab/recorded"):
+        shutil.copytree(ROOT / name, tree / name)
+    for notebook in sorted((tree / "notebooks").glob("*.ipynb")):
+        copy = tree / "_executed" / "notebooks" / notebook.name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        smoke = ["-p", "preset", "smoke", "-p", "recorded", "False"]
+        _run("initlab", "execute", str(notebook), str(copy), *smoke, cwd=tree)
+    _run("jupyter_book", "build", ".", "-W", "-n", "--keep-going", cwd=tree)
+    return tree / "_build" / "html"
+
+
+def _run(module: str, *arguments: str, cwd: Path) -> None:
+    command = [sys.executable, "-m", module, *arguments]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    if done.returncode:
+        pytest.fail(f"{' '.join(command[1:])}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *arguments: object) -> None:
+        """Say nothing: what fails is seen from the browser."""
+
+
+@pytest.fixture(scope="session")
+def address(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where the site is served: under a folder of the host, as on GitHub Pages."""
+    root = tmp_path_factory.mktemp("served")
+    (root / "lab").symlink_to(site, target_is_directory=True)
+    handler = functools.partial(_Quiet, directory=str(root))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/lab/"
+        server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Headless Chromium: the machine's, else the one that playwright installed."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is in the extra dev")
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    with api.sync_playwright() as playwright:
+        yield (browser := playwright.chromium.launch(executable_path=found, args=FLAGS))
+        browser.close()
+
+
+@dataclass
+class Visit:
+    """A page that was opened, and everything that went wrong on it."""
+
+    page: object
+    problems: list[str] = field(default_factory=list)
+
+    def settle(self) -> None:
+        """Wait until formulas and widgets, if any, have been drawn."""
+        page = self.page
+        if page.locator(".math").count():
+            page.wait_for_selector("mjx-container", state="attached", timeout=20_000)
+        if page.locator("script[type='application/vnd.jupyter.widget-view+json']").count():
+            page.wait_for_selector(".jupyter-widgets", timeout=20_000)
+        page.wait_for_load_state("networkidle")
+
+
+Open = Callable[..., Visit]
+
+
+@pytest.fixture
+def visit(browser, address: str) -> Iterator[Open]:
+    """Open pages of the site, recording console errors, failed and foreign requests."""
+    contexts = []
+
+    def open_page(name: str, *, width: int = 1280, scheme: str = "light") -> Visit:
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
+        )
+        contexts.append(context)
+        page = context.new_page()
+        seen = Visit(page)
+        page.on("console", lambda m: m.type == "error" and seen.problems.append(m.text))
+        page.on("pageerror", lambda e: seen.problems.append(f"uncaught: {e}"))
+        page.on("requestfailed", lambda r: seen.problems.append(f"failed: {r.url}"))
+        page.on("response", lambda r: r.ok or seen.problems.append(f"{r.status}: {r.url}"))
+        page.on("request", lambda r: _foreign(r.url, address) and seen.problems.append(r.url))
+        page.goto(address + name)
+        seen.settle()
+        return seen
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+def _foreign(url: str, address: str) -> bool:
+    return not url.startswith((address, "data:", "blob:"))

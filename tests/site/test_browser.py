@@ -1,0 +1,127 @@
+"""The built site, opened in a real browser.
+
+`INITLAB_SITE_DIR` names a site that is already built; `INITLAB_SHOTS` a folder for pictures of
+every page at desktop and phone width, light and dark.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytestmark = pytest.mark.site
+
+ROOT = Path(__file__).resolve().parents[2]
+DESKTOP, PHONE = 1280, 390
+SLIDERS = ".jupyter-widgets .noUi-handle"
+
+
+def _documents(entry) -> list[str]:
+    if isinstance(entry, list):
+        return [name for value in entry for name in _documents(value)]
+    own = [entry[key] for key in ("root", "file") if key in entry]
+    return own + [n for key in ("parts", "chapters", "sections") for n in _documents(entry.get(key, []))]
+
+
+TOC = _documents(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf8")))
+CHAPTERS = [name for name in TOC if name.startswith("notebooks/")]
+PAGES = [f"{name}.html" for name in TOC] + ["search.html?q=initialization", "genindex.html"]
+
+
+def test_every_expected_page_is_there(site):
+    check = [sys.executable, str(ROOT / "book" / "pages.py"), str(site)]
+    done = subprocess.run(check, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_whole(visit, name, width, scheme):
+    seen = visit(name, width=width, scheme=scheme)
+    if shots := os.environ.get("INITLAB_SHOTS"):
+        stem = name.split(".html")[0].replace("/", "-")
+        seen.page.screenshot(path=Path(shots, f"{stem}-{width}-{scheme}.png"), full_page=True)
+    assert seen.problems == []
+    assert seen.page.evaluate("document.documentElement.dataset.theme") == scheme
+    overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert seen.page.evaluate(overflow) <= 0, "the page is wider than the window"
+    assert "".join(seen.page.locator("main h1").all_inner_texts()).strip()
+
+
+def test_the_root_leads_to_the_front_page(visit):
+    seen = visit("")
+    seen.page.wait_for_url("**/book/index.html")
+    assert seen.problems == []
+
+
+def test_search_finds_pages(visit):
+    seen = visit("search.html?q=length")
+    seen.page.wait_for_selector("#search-results li a")
+    assert seen.problems == []
+
+
+def test_light_and_dark_can_be_chosen(visit):
+    seen = visit("book/index.html", scheme="light")
+    page = seen.page
+    colour = "getComputedStyle(document.body).backgroundColor"
+    seen_themes = {page.evaluate("document.documentElement.dataset.theme"): page.evaluate(colour)}
+    for _ in range(3):  # automatic, light, dark
+        page.locator(".theme-switch-button").first.click()
+        theme = page.evaluate("document.documentElement.dataset.theme")
+        seen_themes[theme] = page.evaluate(colour)
+    assert seen_themes.keys() == {"light", "dark"}
+    assert len(set(seen_themes.values())) == 2
+    assert seen.problems == []
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_every_slider_moves_a_figure(visit, name):
+    seen = visit(f"{name}.html")
+    page = seen.page
+    count = page.locator(SLIDERS).count()
+    assert count, "the chapter has no slider"
+    for index in range(count):
+        handle = page.locator(SLIDERS).nth(index)
+        before = _shown(page)
+        handle.scroll_into_view_if_needed()
+        handle.focus()
+        at_end = handle.get_attribute("aria-valuenow") == handle.get_attribute("aria-valuemax")
+        page.keyboard.press("ArrowLeft" if at_end else "ArrowRight")
+        page.wait_for_timeout(300)
+        assert _shown(page) != before, f"slider {index + 1} of {count} is dead"
+    assert seen.problems == []
+
+
+def _shown(page) -> str:
+    """What the widgets' figures show: the frames that are visible now."""
+    return page.evaluate(
+        """() => [...document.querySelectorAll(".jupyter-widgets img, .jupyter-widgets svg")]
+            .filter((figure) => figure.checkVisibility())
+            .map((figure) => figure.src || figure.outerHTML).join("\\n")"""
+    )
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_a_chapter_opens_elsewhere_and_downloads_without_outputs(visit, name):
+    seen = visit(f"{name}.html")
+    links = seen.page.locator("a.badge-link")
+    targets = links.evaluate_all("(all) => all.map((a) => a.href)")
+    repository = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
+    owner_and_name = repository.split("/", 3)[3]
+    assert len(targets) == 3
+    assert all(owner_and_name in target for target in targets[:2])
+    source = seen.page.request.get(targets[2]).json()
+    assert not any(cell.get("outputs") for cell in source["cells"])
+
+
+def test_the_claims_are_served_as_a_file(visit):
+    seen = visit("book/index.html")
+    link = seen.page.locator(".scorecard-summary .data a")
+    claims = seen.page.request.get(link.evaluate("(a) => a.href")).json()
+    assert len(claims) == seen.page.locator("ul.scorecard > li").count() > 0
