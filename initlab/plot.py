@@ -108,10 +108,13 @@ def curves(
     by: str | None = None,
     band: tuple[str, str] | None = ("low", "high"),
     line: str = "-",
-    labels: bool = True,
+    label: str | None = None,
     **options,
 ) -> Axes:
-    """One line per value of `by`, with `band` as error bars where the frame has them."""
+    """One line per value of `by`, with `band` as error bars where the frame has them.
+
+    Without `by` there is one line, and `label` names it in the legend.
+    """
     groups = [("", frame)] if by is None else list(frame.groupby(by, sort=False, observed=True))
     with style():
         for index, (name, group) in enumerate(groups):
@@ -128,7 +131,7 @@ def curves(
                 linestyle=line,
                 capsize=2,
                 elinewidth=1.1,
-                label=str(name) if labels else None,
+                label=label if by is None else str(name),
                 **shown,
             )
     return ax
@@ -213,3 +216,59 @@ def show(
 def _link(file: str, frame: pd.DataFrame) -> str:
     content = base64.b64encode(frame.to_csv(index=False, float_format="%.6g").encode()).decode()
     return f"<a download='{file}' href='data:text/csv;base64,{content}'>{file}</a>"
+
+
+def spark(
+    frame: pd.DataFrame,
+    *,
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    limits: tuple[int, int],
+) -> str:
+    """A small chart as bare SVG, light enough to keep hundreds of them in one page.
+
+    `frame` has columns `x`, `mean`, `median`, `low`, `high`; y is logarithmic between powers
+    of ten `limits`, and what lies outside is drawn on the edge.
+    """
+    width, height, left, top, bottom = 520, 300, 64, 40, 44
+    x_end = float(frame.x.max())
+
+    def px(x: float) -> float:
+        return left + x / x_end * (width - left - 12)
+
+    def py(y: float) -> float:
+        exponent = np.clip(np.log10(max(y, 1e-300)), *limits)
+        share = (limits[1] - exponent) / (limits[1] - limits[0])
+        return top + share * (height - top - bottom)
+
+    def points(column: str, rows: pd.DataFrame = frame) -> str:
+        pairs = zip(rows.x, rows[column], strict=True)
+        return " ".join(f"{px(x):.0f},{py(y):.0f}" for x, y in pairs)
+
+    step = max(1, (limits[1] - limits[0]) // 6)
+    grid = "".join(
+        f"<path d='M{left} {py(10.0**e):.0f}H{width - 12}' stroke='#808080' stroke-opacity='.25'/>"
+        f"<text x='{left - 6}' y='{py(10.0**e) + 4:.0f}' text-anchor='end'>10"
+        f"<tspan dy='-5' font-size='9'>{str(e).replace('-', '−')}</tspan></text>"
+        for e in range(limits[0], limits[1] + 1, step)
+    )
+    ticks = "".join(
+        f"<text x='{px(x):.0f}' y='{height - bottom + 18}' text-anchor='middle'>{x:g}</text>"
+        for x in np.linspace(0, x_end, 6)
+    )
+    blue = COLORS["blue"]
+    band = f"{points('low')} {points('high', frame[::-1])}"
+    return (
+        f"<svg viewBox='0 0 {width} {height}' role='img' aria-label='{html.escape(title)}' "
+        "style='width:100%;max-width:520px' font-size='13' fill='currentColor'>"
+        f"<text x='6' y='17' font-size='14'>{html.escape(title)}</text>"
+        f"<text x='6' y='34' font-size='12' fill-opacity='.75'>{html.escape(ylabel)}</text>"
+        f"{grid}{ticks}"
+        f"<text x='{(width + left) / 2:.0f}' y='{height - 6}' text-anchor='middle'>"
+        f"{html.escape(xlabel)}</text>"
+        f"<polygon points='{band}' fill='{blue}' fill-opacity='.2'/>"
+        f"<polyline points='{points('mean')}' fill='none' stroke='{blue}' stroke-width='2.5'/>"
+        f"<polyline points='{points('median')}' fill='none' stroke='currentColor' "
+        "stroke-width='1.5' stroke-dasharray='2 4'/></svg>"
+    )

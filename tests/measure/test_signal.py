@@ -27,6 +27,8 @@ from initlab.measure.signal import (
 from initlab.models import MLP, ConvNet, ResidualMLP
 
 WIDTHS = st.lists(st.integers(8, 40), min_size=2, max_size=6)
+# Second moments have heavy tails; in wider networks 20,000 draws suffice for a standard error.
+WIDE = st.lists(st.integers(16, 48), min_size=2, max_size=5)
 SEEDS = st.integers(0, 2**31)
 properties = settings(max_examples=12, deadline=None, derandomize=True)
 
@@ -65,19 +67,20 @@ def test_d1_a_last_layer_without_relu_gives_twice_as_much():
 
 
 @properties
-@given(widths=WIDTHS, seed=SEEDS)
+@given(widths=WIDE, seed=SEEDS)
 def test_d2_ratios_and_second_moment(widths, seed):
     M = sample(MLP(tuple(widths), inputs=widths[0], outputs=None), HeNormal(), seed) * widths[0]
     second = theory.second_moment(widths)
     for j, n in enumerate(widths, 1):
-        ratio = M[:, j] / M[:, j - 1]
+        alive = M[:, j - 1] > 0
+        ratio = M[alive, j] / M[alive, j - 1]
         assert z_score(ratio, 1.0) < 4.5
         assert z_score((ratio - 1) ** 2, theory.ratio_variance(n)) < 4.5
         assert z_score(M[:, j] ** 2, second[j - 1]) < 4.5
 
 
 @properties
-@given(widths=WIDTHS, seed=SEEDS)
+@given(widths=WIDE, seed=SEEDS)
 def test_d3_expected_empirical_variance(widths, seed):
     M = sample(MLP(tuple(widths), inputs=widths[0], outputs=None), HeNormal(), seed) * widths[0]
     exact = theory.expected_empirical_variance(widths)

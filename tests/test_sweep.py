@@ -1,0 +1,212 @@
+"""Sweeps: nothing computed twice, nothing lost when killed, the same frame in the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from initlab import sweep
+from initlab.data import Data
+from initlab.init import HeNormal, LecunNormal, Zeros
+from initlab.measure.signal import Lengths
+from initlab.models import MLP, ResidualMLP
+from initlab.store import Store
+from initlab.sweep import Run, grid, groups
+from initlab.train import Budget
+
+DIGITS = Data("digits")
+TRAIN = Run(
+    MLP((8, 8), inputs=64), HeNormal(), data=DIGITS, budget=Budget(epochs=2, batch_size=256, target=0.9)
+)
+LOOK = Run(MLP.constant(5, 6, inputs=6, outputs=None), HeNormal(), measure=Lengths(), networks=50)
+RUNS = [*grid(LOOK, init=[HeNormal(), LecunNormal()], seed=range(3)), *grid(TRAIN, seed=range(3))]
+VALUES = ["key", "network", "layer", "statistic", "value"]
+
+
+def values(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[VALUES].sort_values(VALUES[:-1]).reset_index(drop=True)
+
+
+def test_grid_is_a_product():
+    runs = grid(LOOK, init=[HeNormal(), LecunNormal()], seed=range(3))
+    assert [(r.init.label, r.seed) for r in runs[:4]] == [
+        ("He normal", 0),
+        ("He normal", 1),
+        ("He normal", 2),
+        ("LeCun normal", 0),
+    ]
+    with pytest.raises(ValueError, match="a run has no field 'sed'; it has model, init"):
+        grid(LOOK, sed=[1])
+
+
+def test_a_frame_describes_itself(tmp_path):
+    frame = sweep.run(RUNS, store=Store(tmp_path))
+    assert {"model", "model.widths", "init", "init.scale", "seed", "statistic", "value"} <= set(frame)
+    assert frame.drop_duplicates("key").key.tolist() == [sweep.key(r) for r in RUNS]
+    lengths = sweep.select(frame, RUNS[:6], "length")
+    assert set(lengths.layer) == {0, 5}
+    assert len(lengths) == 6 * 2 * 50
+    trained = sweep.select(frame, RUNS[6:])
+    assert set(trained.statistic) >= {"epochs", "reached", "diverged", "test_accuracy"}
+
+
+def test_nothing_is_computed_twice(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    first = sweep.run(RUNS, store=store)
+    monkeypatch.setattr(sweep, "execute", lambda *a: pytest.fail("computed again"))
+    pd.testing.assert_frame_equal(first, sweep.run(RUNS, store=store))
+
+
+def test_only_what_is_missing_is_computed(tmp_path, monkeypatch):
+    store, computed, execute = Store(tmp_path), [], sweep.execute
+    sweep.run(RUNS[:4], store=store)
+    monkeypatch.setattr(sweep, "execute", lambda g, d: computed.extend(g) or execute(g, d))
+    sweep.run([*RUNS, RUNS[0]], store=store)
+    assert sorted(map(sweep.key, computed)) == sorted(map(sweep.key, RUNS[4:]))
+
+
+def test_recorded_results_are_found(tmp_path, monkeypatch):
+    recorded = Store(tmp_path / "recorded")
+    sweep.run(RUNS, store=recorded, recorded=False)
+    monkeypatch.setattr(sweep, "RECORDED", recorded.folder)
+    execute = sweep.execute
+    monkeypatch.setattr(sweep, "execute", lambda *a: pytest.fail("computed again"))
+    mine = Store(tmp_path / "mine")
+    frame = sweep.run(RUNS, store=mine)
+    assert not mine.folder.exists()
+    monkeypatch.setattr(sweep, "execute", execute)
+    again = sweep.run(RUNS, store=mine, recorded=False)
+    pd.testing.assert_frame_equal(values(frame), values(again))
+
+
+def test_processes_give_the_same_frame(tmp_path, monkeypatch):
+    one = sweep.run(RUNS, store=Store(tmp_path / "one"), workers=1)
+    monkeypatch.setattr(sweep, "_cost", lambda group: 1e12)  # large enough for processes
+    two = sweep.run(RUNS, store=Store(tmp_path / "two"), workers=2)
+    pd.testing.assert_frame_equal(values(one), values(two), rtol=1e-5)
+
+
+def test_groups_hold_what_can_train_together():
+    other = grid(TRAIN, model=[ResidualMLP(2, 5, inputs=64, outputs=10)], seed=range(2))
+    cut = groups([*RUNS, *other])
+    assert sorted(map(sweep.key, RUNS + other)) == sorted(sweep.key(r) for g in cut for r in g)
+    for group in cut:
+        assert len({r.model for r in group}) == 1
+        assert len({r.data for r in group}) == 1
+        assert group[0].budget is not None or len(group) == 1
+
+
+def test_a_run_comes_back_from_a_stored_row(tmp_path):
+    store = Store(tmp_path)
+    sweep.run(RUNS, store=store)
+    assert {sweep.from_json(text) for text in store.frame().run} == set(RUNS)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: Run(LOOK.model, HeNormal()), "either a budget (it trains) or a measure"),
+        (lambda: Run(TRAIN.model, HeNormal(), budget=Budget()), "needs data"),
+        (
+            lambda: Run(TRAIN.model, HeNormal(), data=DIGITS, budget=Budget(), networks=2),
+            "trains one network",
+        ),
+        (lambda: Run(LOOK.model, HeNormal(), measure=Lengths(image=0)), "an image of data"),
+        (lambda: Run(LOOK.model, HeNormal(), measure=Lengths(), networks=0), "networks must be ≥ 1"),
+        (lambda: sweep.run([LOOK], engine="slurm"), "unknown engine 'slurm'; known: local"),
+        (
+            lambda: sweep.execute(
+                [Run(MLP((3,), inputs=64), Zeros(), data=DIGITS, measure=Lengths(image=99_999))]
+            ),
+            "image 99999 is not among the",
+        ),
+    ],
+)
+def test_bad_runs_are_refused(make, says):
+    with pytest.raises(ValueError) as error:
+        make()
+    assert says in str(error.value)
+
+
+SWEEP = """
+    import sys
+    from pathlib import Path
+    from initlab import sweep
+    from initlab.init import HeNormal
+    from initlab.models import MLP
+    from initlab.store import Store
+    from tests.test_sweep import LOOK, TRAIN, KILLED
+
+    if __name__ == "__main__":
+        frame = sweep.run(KILLED, store=Store(Path(sys.argv[1])), recorded=False, workers=2)
+        frame.to_pickle(sys.argv[2])
+"""
+# Enough groups that three kills fall into the middle of the sweep.
+KILLED = [
+    *grid(LOOK, networks=[20_000], seed=range(12)),
+    *[
+        r
+        for width in range(3, 15)
+        for r in grid(TRAIN, model=[MLP((width,) * 4, inputs=64)], seed=range(3))
+    ],
+]
+
+
+def alive(marker: str) -> list[int]:
+    """Processes whose environment carries `marker`."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and marker.encode() in (entry / "environ").read_bytes():
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs Linux's /proc")
+def test_a_sweep_killed_three_times_ends_with_the_same_frame(tmp_path):
+    script = tmp_path / "sweep_script.py"
+    script.write_text(textwrap.dedent(SWEEP))
+    marker = f"INITLAB_TEST_MARK={tmp_path.name}-{os.getpid()}"
+    root = Path(__file__).parent.parent
+    environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    environment |= dict([marker.split("=")])
+
+    def start(store: str, out: str) -> subprocess.Popen:
+        command = [sys.executable, str(script), str(tmp_path / store), str(tmp_path / out)]
+        return subprocess.Popen(command, env=environment, cwd=tmp_path, stderr=subprocess.PIPE)
+
+    assert start("whole", "whole.pkl").wait(300) == 0
+    whole = pd.read_pickle(tmp_path / "whole.pkl")
+    total = len(Store(tmp_path / "whole").keys())
+    assert total == len({sweep.key(r) for r in KILLED})
+
+    kept = 0
+    for kill in range(3):
+        process = start("killed", "killed.pkl")
+        deadline = time.monotonic() + 240
+        # Kill at three different moments: after the next 1, 4, 7 parts have appeared.
+        want = len(Store(tmp_path / "killed").parts()) + 1 + 3 * kill
+        while len(Store(tmp_path / "killed").parts()) < want and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.wait(30)
+        now = len(Store(tmp_path / "killed").keys())
+        assert kept < now < total, "the kill fell outside the sweep"
+        kept = now
+        while alive(marker):  # workers follow their parent
+            assert time.monotonic() < deadline, "a killed sweep left workers behind"
+            time.sleep(0.05)
+    assert start("killed", "killed.pkl").wait(300) == 0
+    again = pd.read_pickle(tmp_path / "killed.pkl")
+    pd.testing.assert_frame_equal(values(whole), values(again))
