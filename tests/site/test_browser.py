@@ -7,36 +7,30 @@ every page at desktop and phone width, light and dark.
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "book"))
+
+import pages  # noqa: E402
+
 pytestmark = pytest.mark.site
 
-ROOT = Path(__file__).resolve().parents[2]
 DESKTOP, PHONE = 1280, 390
 SLIDERS = ".jupyter-widgets .noUi-handle"
 
 
-def _documents(entry) -> list[str]:
-    if isinstance(entry, list):
-        return [name for value in entry for name in _documents(value)]
-    own = [entry[key] for key in ("root", "file") if key in entry]
-    return own + [n for key in ("parts", "chapters", "sections") for n in _documents(entry.get(key, []))]
-
-
-TOC = _documents(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf8")))
+TOC = list(pages.documents(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf8"))))
 CHAPTERS = [name for name in TOC if name.startswith("notebooks/")]
 PAGES = [f"{name}.html" for name in TOC] + ["search.html?q=initialization", "genindex.html"]
 
 
 def test_every_expected_page_is_there(site):
-    check = [sys.executable, str(ROOT / "book" / "pages.py"), str(site)]
-    done = subprocess.run(check, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    pages.check(site)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,4 +1,4 @@
-"""What the book needs of Sphinx beyond Jupyter Book: executed copies, scorecard, cards, docstrings."""
+"""What the book needs beyond Jupyter Book: executed copies, scorecard, cards, docstrings."""
 
 from typing import Any
 

@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from initlab import claims
 from sphinx.application import Sphinx
 from sphinx.util import logging
+
+from initlab import claims
 
 log = logging.getLogger(__name__)
 
@@ -60,15 +61,16 @@ def merge(source: Notebook, executed: Notebook) -> Notebook:
     for cell, run in zip(code, _code_cells(executed), strict=False):
         cell["execution_count"] = run["execution_count"]
         cell["outputs"] = [_without_claims(output) for output in run["outputs"]]
-    if "widgets" in executed["metadata"]:
-        merged["metadata"]["widgets"] = executed["metadata"]["widgets"]
+    for name in ("language_info", "widgets"):  # known only once it ran
+        if name in executed["metadata"]:
+            merged["metadata"][name] = executed["metadata"][name]
     if preset(executed) != "laptop":
         merged["cells"].insert(1, _markdown_cell(_notice(preset(executed))))
     return merged
 
 
 def frame_cards(notebook: Notebook) -> Notebook:
-    """Cells tagged `chapter-card` become the directive: plain Markdown in JupyterLab, a card here."""
+    """Cells tagged `chapter-card` become the directive; in JupyterLab they are plain Markdown."""
     for cell in notebook["cells"]:
         if CARD_TAG in _tags(cell):
             cell["source"] = f"::::{{chapter-card}}\n{_source(cell)}\n::::"

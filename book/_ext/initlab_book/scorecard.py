@@ -8,11 +8,11 @@ from typing import Any
 
 from docutils import nodes
 from docutils.parsers.rst import directives
-from initlab import claims
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
+from initlab import claims
 from initlab_book.executed import published_path, study
 
 log = logging.getLogger(__name__)
@@ -72,14 +72,16 @@ class Scorecard(_OfClaims):
         if chapter:
             target = self.env.app.builder.get_relative_uri(self.env.docname, chapter)
             name = f"<a href='{target}#claim-{name}'>{name}</a>"
-        bounds = f" <span class='interval'>{claims.bounds(claim['interval'])}</span>"
+        ours = html.escape(claim["ours"])
+        if claim["interval"]:
+            ours += f" <span class='interval'>{claims.bounds(claim['interval'])}</span>"
         return (
             f"<li class='tile {kind(claim['verdict'])}'>"
-            f"<p class='tile-head'><span class='tile-id'>{name}</span>{verdict(claim['verdict'])}</p>"
+            f"<p class='tile-head'><span class='tile-id'>{name}</span>"
+            f"{verdict(claim['verdict'])}</p>"
             f"<p class='tile-statement'>{html.escape(claim['statement'])}</p>"
             f"<dl><dt>Paper</dt><dd>{html.escape(claim['paper'])}</dd>"
-            f"<dt>Here</dt><dd>{html.escape(claim['ours'])}{bounds if claim['interval'] else ''}</dd>"
-            "</dl></li>"
+            f"<dt>Here</dt><dd>{ours}</dd></dl></li>"
         )
 
 

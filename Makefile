@@ -1,0 +1,74 @@
+# The two commands are `make book` and `make test`. Both need Python and make, and bring the rest.
+PYTHON ?= python3
+PRESET ?= laptop
+PORT ?= 8000
+
+VENV := .venv
+BIN := $(VENV)/bin
+ENVIRONMENT := $(VENV)/.installed
+MODULES := node_modules/.package-lock.json
+VENDOR := book/_static/vendor/require.js
+NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
+
+# npm is the machine's where it has one, else the one that the environment brings.
+export PATH := $(PATH):$(CURDIR)/$(BIN)
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help book run site test lint lab serve bench vendor clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@echo "  PRESET=smoke|laptop|paper and PYTHON=python3.x may be given with each."
+
+book: run site ## Run the chapters and build the site into _build/html
+
+run: $(ENVIRONMENT)
+	@for notebook in $(NOTEBOOKS); do \
+		mkdir -p _executed/notebooks; \
+		echo "running $$notebook ($(PRESET))"; \
+		$(BIN)/python -m initlab execute $$notebook _executed/$$notebook -p preset $(PRESET) || exit 1; \
+	done
+
+site: $(ENVIRONMENT) $(VENDOR)
+	$(BIN)/jupyter-book build . -W -n --keep-going
+	$(BIN)/python book/pages.py _build/html
+
+test: lint $(VENDOR) ## Everything that CI runs: ruff, mypy, pytest, the site in a browser
+	@command -v chromium chromium-browser google-chrome google-chrome-stable > /dev/null \
+		|| $(BIN)/playwright install chromium
+	$(BIN)/python -m pytest
+
+lint: $(ENVIRONMENT)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+lab: $(ENVIRONMENT) ## JupyterLab on the notebooks
+	$(BIN)/jupyter lab notebooks
+
+serve: ## Look at the built site on this machine
+	@test -f _build/html/index.html || { echo "There is no site yet: make book"; exit 1; }
+	$(PYTHON) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
+bench: $(ENVIRONMENT) ## Measure speed against what one would use instead
+	$(BIN)/python -m benchmarks
+
+vendor: $(VENDOR) ## The browser scripts that the site serves
+
+clean: ## Remove what was built; environment and downloads stay
+	rm -rf _build _executed book/_static/vendor .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(ENVIRONMENT): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+# The environment comes first: it may be what brings npm.
+$(MODULES): package.json package-lock.json .npmrc | $(ENVIRONMENT)
+	npm ci --ignore-scripts --no-progress
+	@touch $@
+
+$(VENDOR): book/vendor.py $(MODULES)
+	$(BIN)/python book/vendor.py
+	@touch $@

@@ -1,0 +1,283 @@
+"""The book's Sphinx extension: which executed copies it takes, and what it makes of them."""
+
+from __future__ import annotations
+
+import copy
+import doctest
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+EXTENSION = Path(__file__).resolve().parents[2] / "book" / "_ext"
+sys.path.insert(0, str(EXTENSION))
+
+from initlab_book import chapter, docstrings, executed, scorecard  # noqa: E402
+from sphinx.application import Sphinx  # noqa: E402
+from sphinx.util.docutils import docutils_namespace  # noqa: E402
+
+from initlab import claims  # noqa: E402
+
+DOCNAME = "notebooks/01-a-study"
+
+
+def claim(**changes) -> dict:
+    entry = claims.Claim(
+        id="H1",
+        study="a-study",
+        statement="Length is kept & held.",
+        paper="0.5",
+        ours="0.51",
+        interval=(0.4, 0.6),
+        n=100,
+        preset="laptop",
+        seconds=1.0,
+        checks=(claims.Check("slope", 0.51, 0.4, 0.6),),
+    ).plain()
+    return entry | changes
+
+
+def code(source: str, tags: tuple[str, ...] = (), outputs: tuple[dict, ...] = ()) -> dict:
+    metadata = {"tags": list(tags)} if tags else {}
+    count = 1 if outputs else None
+    return {
+        "cell_type": "code",
+        "metadata": metadata,
+        "source": source,
+        "execution_count": count,
+        "outputs": list(outputs),
+        "id": f"c{abs(hash(source)) % 10**6}",
+    }
+
+
+def markdown(source: str, tags: tuple[str, ...] = ()) -> dict:
+    return {"cell_type": "markdown", "metadata": {"tags": list(tags)}, "source": source, "id": "m"}
+
+
+def notebook(*cells: dict) -> dict:
+    return {
+        "cells": [{**c, "id": f"cell-{i}"} for i, c in enumerate(cells)],
+        "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3"}},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+
+
+def shown(data: dict) -> dict:
+    return {"output_type": "display_data", "metadata": {}, "data": data}
+
+
+FIGURE = "<figure class='initlab' id='figure-1'><svg></svg></figure>"
+
+
+@pytest.fixture
+def source() -> dict:
+    return notebook(
+        markdown("# A study\n"),
+        markdown("**Question.** Why?", ("chapter-card",)),
+        code("preset = 'laptop'", ("parameters",)),
+        code("scorecard"),
+        code("figure"),
+    )
+
+
+@pytest.fixture
+def run(source: dict) -> dict:
+    """What papermill leaves of `source`: outputs, and a cell of its own."""
+    ran = copy.deepcopy(source)
+    ran["cells"][3]["outputs"] = [shown({claims.MIME: [claim()], "text/plain": "THE TABLE"})]
+    ran["cells"][4]["outputs"] = [shown({"text/html": FIGURE, "text/plain": "a figure"})]
+    ran["cells"].insert(3, code("# Parameters\npreset = 'laptop'", ("injected-parameters",)))
+    ran["metadata"]["papermill"] = {"parameters": {"preset": "laptop"}, "exception": False}
+    ran["metadata"]["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
+    return ran
+
+
+def test_outputs_come_from_the_copy_and_nothing_else(source, run):
+    run["cells"][0]["source"] = "# Another title\n"
+    run["metadata"]["widgets"] = {"state": {}}
+    merged = executed.merge(source, run)
+    assert [c["source"] for c in merged["cells"]] == [c["source"] for c in source["cells"]]
+    assert merged["cells"][4]["outputs"] == run["cells"][5]["outputs"]
+    assert merged["metadata"]["widgets"] == {"state": {}}
+    assert not source["cells"][4]["outputs"], "the source was changed"
+
+
+def test_claims_are_taken_out_of_what_is_rendered(source, run):
+    merged = executed.merge(source, run)
+    assert merged["cells"][3]["outputs"][0]["data"] == {"text/plain": "THE TABLE"}
+    assert executed.shown_claims(run) == [claim()]
+
+
+@pytest.mark.parametrize("preset, noted", [("laptop", False), ("smoke", True)])
+def test_a_page_says_when_it_was_not_made_at_the_laptop_preset(source, run, preset, noted):
+    run["metadata"]["papermill"]["parameters"]["preset"] = preset
+    text = json.dumps(executed.merge(source, run))
+    assert ("made at the `smoke` preset" in text) == noted
+
+
+def test_a_good_copy_has_no_problems(source, run):
+    assert list(executed.problems(source, run)) == []
+
+
+def test_a_copy_of_other_code_is_stale(source, run):
+    source["cells"][4]["source"] = "another figure"
+    assert [kind for kind, _ in executed.problems(source, run)] == ["stale"]
+
+
+def test_a_copy_with_a_cell_too_few_is_stale(source, run):
+    del run["cells"][5]
+    assert [kind for kind, _ in executed.problems(source, run)] == ["stale"]
+
+
+def test_a_copy_that_ended_in_an_exception_failed(source, run):
+    run["metadata"]["papermill"]["exception"] = True
+    assert [kind for kind, _ in executed.problems(source, run)] == ["failed"]
+
+
+def test_a_copy_that_shows_an_error_failed(source, run):
+    run["cells"][4]["outputs"] = [{"output_type": "error", "ename": "E", "traceback": []}]
+    assert [kind for kind, _ in executed.problems(source, run)] == ["failed"]
+
+
+def test_a_copy_that_was_killed_failed(source, run):
+    run["cells"][5]["metadata"]["papermill"] = {"status": "pending"}
+    assert [kind for kind, _ in executed.problems(source, run)] == ["failed"]
+
+
+@pytest.mark.parametrize(
+    "theirs, expected",
+    [
+        ([claim()], 0),
+        ([claim(seconds=9.0)], 0),
+        ([claim(interval=[0.400001, 0.6])], 0),
+        ([claim(interval=[0.41, 0.6])], 1),
+        ([claim(interval=None)], 1),
+        ([claim(ours="0.52")], 1),
+        ([claim(verdict="partly")], 1),
+        ([claim(checks=[])], 1),
+        ([], 1),
+        ([claim(), claim(id="H2")], 1),
+        ([claim(), claim(study="another")], 0),
+    ],
+)
+def test_shown_claims_are_held_against_the_published(theirs, expected):
+    found = list(executed.claim_differences([claim()], theirs, {"a-study"}))
+    assert len(found) == expected, found
+
+
+def test_claims_of_another_preset_are_not_compared():
+    smoke = claim(preset="smoke", ours="9")
+    assert not list(executed.claim_differences([smoke], [], {"a-study"}))
+
+
+def test_counts_of_a_scorecard():
+    text = scorecard.summary([claim(), claim(verdict="partly"), claim(verdict="partly")])
+    assert "3 claims" in text
+    assert "<b>2</b> <span class='verdict partly'>partly</span>" in text
+    assert "not reproduced" not in text
+
+
+@pytest.mark.parametrize("module", [chapter, docstrings, executed, scorecard])
+def test_examples_in_docstrings(module):
+    assert doctest.testmod(module).failed == 0
+
+
+INDEX = f"""# Front
+
+```{{scorecard}}
+```
+
+```{{chapter-figure}} {DOCNAME}
+:name: figure-1
+```
+
+```{{claims-table}}
+:study: a-study
+```
+
+```{{claims-file}}
+```
+
+```{{toctree}}
+{DOCNAME}
+```
+"""
+
+
+@pytest.fixture
+def build(tmp_path, source, run):
+    """Build a book of two pages; gives its HTML folder and what Sphinx warned of."""
+    (tmp_path / "_executed" / "notebooks").mkdir(parents=True)
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "index.md").write_text(INDEX)
+    (tmp_path / "claims.json").write_text(json.dumps([claim()]))
+
+    def make(written: dict | None = run) -> tuple[Path, str]:
+        (tmp_path / f"{DOCNAME}.ipynb").write_text(json.dumps(source))
+        if written is not None:
+            (tmp_path / "_executed" / f"{DOCNAME}.ipynb").write_text(json.dumps(written))
+        out, warnings = tmp_path / "html", (tmp_path / "warnings").open("w+")
+        settings = {
+            "extensions": ["myst_nb", "initlab_book"],
+            "exclude_patterns": ["_executed"],
+            "nb_execution_mode": "off",
+            "myst_enable_extensions": ["colon_fence"],
+            "initlab_claims": "claims.json",
+            "html_theme_options": {},
+            "html_sourcelink_suffix": "",
+        }
+        with docutils_namespace():
+            app = Sphinx(
+                tmp_path, None, out, tmp_path / "doctrees", "html", settings, None, warnings
+            )
+            app.config.html_theme_options = {
+                "repository_url": "https://example.org/own/er",
+                "repository_branch": "trunk",
+                "launch_buttons": {"colab_url": "https://colab.example"},
+            }
+            app.build()
+        warnings.seek(0)
+        return out, warnings.read()
+
+    return make
+
+
+def test_a_built_book(build, source):
+    out, warnings = build()
+    assert warnings == ""
+    front = (out / "index.html").read_text()
+    assert "href='notebooks/01-a-study.html#claim-H1'>H1</a>" in front
+    assert "<span class='verdict reproduced'>reproduced</span>" in front
+    assert "Length is kept &amp; held." in front
+    assert FIGURE in front
+    assert "id='claim-H1'" in front
+    assert json.loads((out / scorecard.FILE).read_text()) == [claim()]
+
+    page = (out / f"{DOCNAME}.html").read_text()
+    assert "THE TABLE" in page and FIGURE in page
+    assert "injected" not in page and "# Parameters" not in page
+    assert "https://colab.example/github/own/er/blob/trunk/notebooks/01-a-study.ipynb" in page
+    assert 'class="chapter-card' in page and "<strong>Question.</strong>" in page
+    assert json.loads((out / "_sources" / f"{DOCNAME}.ipynb").read_text()) == source
+
+
+def test_a_missing_copy_warns(build):
+    _, warnings = build(None)
+    assert "no executed copy at _executed/notebooks/01-a-study.ipynb" in warnings
+    assert "no figure 'figure-1'" in warnings
+
+
+def test_a_claim_that_is_not_the_published_one_warns(build, run):
+    run["cells"][4]["outputs"][0]["data"][claims.MIME][0]["ours"] = "0.7"
+    _, warnings = build(run)
+    assert "claim H1 of a-study: ours is '0.7', published '0.51'" in warnings
+
+
+def test_a_page_is_made_anew_when_its_copy_changes(build, run):
+    build()
+    run["cells"][5]["outputs"][0]["data"]["text/html"] = FIGURE.replace("svg", "picture")
+    out, _ = build(run)
+    assert "<picture>" in (out / f"{DOCNAME}.html").read_text()
+    assert "<picture>" in (out / "index.html").read_text()
