@@ -1,0 +1,545 @@
+"""Data sets: what they hold, how they are scaled, and what is said when files are not right.
+
+No test here touches the net: `urlopen` is replaced by one that counts calls and refuses.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from initlab import data
+from initlab.data import NAMES, SCALINGS, SHAPES, Data, DataError, load
+from initlab.spec import canonical, from_plain, key, to_plain
+
+EMBEDDED = ("digits", "gaussian")
+REAL = tuple(data._FILES)
+SIZES = {
+    "digits": (1_437, 360),
+    "gaussian": (2_000, 500),
+    "mnist": (60_000, 10_000),
+    "fashion_mnist": (60_000, 10_000),
+    "cifar10": (50_000, 10_000),
+}
+
+
+def need(name: str) -> None:
+    """Skip the test where the files of a set were never put; wrong files must fail it."""
+    folder, files = data._FILES[name]
+    here = data.root() / folder
+    if not all((here / file).exists() for file in files):
+        pytest.skip(f"no {name} in {here}; set INITLAB_DATA to a torchvision root that has it")
+
+
+@pytest.fixture(autouse=True)
+def refused(monkeypatch) -> list[str]:
+    """Refuse every download; the addresses that were asked for."""
+    asked: list[str] = []
+
+    def urlopen(request, *args, **kwargs):
+        asked.append(getattr(request, "full_url", request))
+        raise URLError("no net in this test")
+
+    monkeypatch.setattr(urllib.request, "urlopen", urlopen)
+    return asked
+
+
+@pytest.fixture(autouse=True)
+def fresh_cache():
+    """No set loaded by one test is given to another: the files may not be the same."""
+    data._load.cache_clear()
+    yield
+    data._load.cache_clear()
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch) -> Path:
+    """An empty torchvision root."""
+    here = tmp_path / "data"
+    here.mkdir()
+    monkeypatch.setenv("INITLAB_DATA", str(here))
+    return here
+
+
+def tree(folder: Path) -> dict[str, bytes | None]:
+    """Everything under a folder, with its content."""
+    return {
+        str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None
+        for p in folder.rglob("*")
+    }
+
+
+# What the sets hold
+
+
+def test_every_name_has_a_shape_and_two_sizes():
+    assert tuple(SHAPES) == NAMES
+    assert data._SIZES == SIZES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shapes_types_and_classes(name, device):
+    if name in REAL:
+        need(name)
+    few = Data(name, train=300, test=200)
+    loaded = load(few, device)
+    assert (loaded.name, loaded.classes, loaded.shape) == (name, 10, SHAPES[name])
+    assert loaded.features == np.prod(SHAPES[name])
+    for split, n in ((loaded.train, 300), (loaded.test, 200)):
+        assert split.x.shape == (n, *SHAPES[name]) and split.x.dtype == torch.float32
+        assert split.y.shape == (n,) and split.y.dtype == torch.int64
+        assert split.x.device.type == split.y.device.type == torch.device(device).type
+        assert set(split.y.tolist()) == set(range(10))
+        assert split.x.is_contiguous()
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_embedded_sets_are_whole_and_balanced(name):
+    loaded = load(name)
+    assert (len(loaded.train.y), len(loaded.test.y)) == SIZES[name]
+    counts = torch.bincount(loaded.train.y)
+    assert counts.min() > 0.9 * counts.float().mean()
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_embedded_sets_can_be_learned(name):
+    """The nearest class mean is right far more often than one time in ten."""
+    loaded = load(name)
+    x, x_test = loaded.train.x.flatten(1), loaded.test.x.flatten(1)
+    means = torch.stack([x[loaded.train.y == k].mean(0) for k in range(10)])
+    right = torch.cdist(x_test, means).argmin(1) == loaded.test.y
+    assert 0.8 < right.float().mean() < 1
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_no_sample_is_in_both_splits(name):
+    loaded = load(name)
+    distance = torch.cdist(loaded.test.x.flatten(1), loaded.train.x.flatten(1))
+    assert distance.min() > 0
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_the_same_numbers_every_time(name):
+    one = load(name)
+    data._load.cache_clear()
+    other = load(name)
+    assert one is not other
+    for a, b in ((one.train, other.train), (one.test, other.test)):
+        assert torch.equal(a.x, b.x) and torch.equal(a.y, b.y)
+
+
+def test_the_same_gaussian_on_every_machine():
+    """Rounded, so that the last bit of a machine's logarithm does not matter."""
+    loaded = load("gaussian")
+    assert loaded.train.y[:8].tolist() == [3, 6, 9, 5, 8, 9, 1, 6]
+    first = [0.82526, -0.65909, -0.27807, 0.12730]
+    assert loaded.train.x[0, :4].tolist() == pytest.approx(first, abs=1e-4)
+
+
+@pytest.mark.parametrize("scaling", SCALINGS)
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_the_global_random_state_is_left_alone(name, scaling, untouched_random_state):
+    load(Data(name, scaling, train=50, test=20))
+
+
+def test_loading_twice_gives_the_same_object():
+    assert load("digits") is load(Data("digits")) is load(Data("digits"), torch.device("cpu"))
+    assert load("digits") is not load(Data("digits", train=10))
+
+
+# Scaling and subsets
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+@settings(max_examples=10, deadline=None, derandomize=True)
+@given(train=st.integers(2, 1_437))
+def test_standard_is_mean_0_and_sd_1_per_channel(name, train):
+    x = load(Data(name, "standard", train=train)).train.x.double().transpose(0, 1).flatten(1)
+    assert x.mean(1).abs().max() < 1e-5
+    sd = x.std(1, correction=0)
+    assert (sd - 1).abs().max() < 1e-5
+
+
+def test_standard_scales_the_test_set_as_the_training_set():
+    raw, standard = load(Data("digits", "raw")), load(Data("digits", "standard"))
+    mean, sd = raw.train.x.mean(), raw.train.x.std(correction=0)
+    assert torch.allclose(standard.test.x, (raw.test.x - mean) / sd, atol=1e-5)
+
+
+def test_a_channel_without_variation_is_only_centred():
+    one = load(Data("gaussian", "standard", train=1))
+    assert (one.train.x == 0).all()
+    assert torch.isfinite(one.test.x).all()
+
+
+def test_units_of_digits():
+    unit, raw = load("digits").train.x, load(Data("digits", "raw")).train.x
+    assert (unit.min(), unit.max()) == (0, 1) and (raw.min(), raw.max()) == (0, 255)
+    assert torch.equal(unit * 16, (unit * 16).round())  # sixteenths, exactly
+    assert torch.equal(unit, raw / 255)
+
+
+def test_gaussian_has_no_pixels_to_scale():
+    assert torch.equal(load("gaussian").train.x, load(Data("gaussian", "raw")).train.x)
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(small=st.integers(1, 360), large=st.integers(1, 360))
+def test_a_small_subset_is_part_of_a_larger_one(small, large):
+    small, large = sorted((small, large))
+    a, b = (load(Data("digits", train=n, test=n)) for n in (small, large))
+    assert torch.equal(a.train.x, b.train.x[:small]) and torch.equal(a.test.y, b.test.y[:small])
+
+
+def test_a_subset_of_full_size_is_the_whole_set_in_another_order():
+    n, _ = SIZES["gaussian"]
+    whole, shuffled = load("gaussian").train, load(Data("gaussian", train=n)).train
+    assert not torch.equal(whole.x, shuffled.x)
+    assert torch.equal(whole.x[:, 0].sort().values, shuffled.x[:, 0].sort().values)
+
+
+# The spec
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        (dict(name="emnist"), ["'emnist'", *NAMES]),
+        (dict(name=None), ["None", *NAMES]),
+        (dict(name="digits", scaling="minmax"), ["'minmax'", *SCALINGS]),
+        (dict(name="digits", train=0), ["train", "0", "1,437", "digits"]),
+        (dict(name="digits", train=1_438), ["train", "1438", "1,437"]),
+        (dict(name="cifar10", test=10_001), ["test", "10001", "10,000", "cifar10"]),
+        (dict(name="mnist", train=-5), ["train", "-5", "60,000"]),
+        (dict(name="mnist", train=100.0), ["train", "100.0"]),
+        (dict(name="mnist", test=True), ["test", "True"]),
+    ],
+)
+def test_what_no_set_can_give_is_refused(fields, named):
+    with pytest.raises(ValueError) as error:
+        Data(**fields)
+    assert all(text in str(error.value) for text in named)
+
+
+def test_an_unknown_name_is_refused_by_load():
+    with pytest.raises(ValueError, match="unknown data set 'imagenet'; known: digits"):
+        load("imagenet")
+
+
+def test_a_data_set_is_a_value():
+    d = Data("mnist", train=1_000)
+    assert canonical(d) == '{"name":"mnist","train":1000,"type":"Data"}'
+    assert from_plain(to_plain(d)) == d and key(d) == key(Data("mnist", "unit", 1_000))
+    assert d.label == "mnist"
+
+
+# Where the files are
+
+
+def test_root_is_the_environment_variable_or_the_cache_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("INITLAB_DATA", str(tmp_path))
+    assert data.root() == tmp_path
+    monkeypatch.setenv("INITLAB_DATA", "~/sets")
+    assert data.root() == Path.home() / "sets"
+    monkeypatch.setenv("INITLAB_DATA", "")
+    unset = data.root()
+    monkeypatch.delenv("INITLAB_DATA")
+    assert data.root() == unset
+    assert unset.is_absolute() and unset.name == "data"
+
+
+# The real sets
+
+
+@pytest.mark.parametrize(
+    ("name", "mean", "sd", "labels"),
+    [
+        ("mnist", [0.1307], [0.3081], [5, 0, 4, 1, 9]),
+        ("fashion_mnist", [0.2860], [0.3530], [9, 0, 0, 3, 0]),
+        ("cifar10", [0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616], [6, 9, 9, 4, 1]),
+    ],
+)
+def test_real_sets_are_the_published_ones(name, mean, sd, labels, refused, untouched_random_state):
+    need(name)
+    loaded = load(name)
+    assert (len(loaded.train.y), len(loaded.test.y)) == SIZES[name]
+    assert loaded.train.y[:5].tolist() == labels
+    assert loaded.train.x.mean((0, 2, 3)).tolist() == pytest.approx(mean, abs=1e-4)
+    assert loaded.train.x.std((0, 2, 3)).tolist() == pytest.approx(sd, abs=1e-4)
+    assert not refused
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_raw_pixels_are_those_of_torchvision(name):
+    need(name)
+    raw = load(Data(name, "raw", train=1))
+    pixels = data._torchvision(name)(str(data.root()), train=False).data[3]
+    x = raw.test.x[3].permute(1, 2, 0).numpy()
+    assert (x == np.asarray(pixels).reshape(x.shape)).all()
+
+
+# Files that are not right
+
+
+def missing(folder: Path, file: str, size: int) -> None:
+    pass
+
+
+def truncated(folder: Path, file: str, size: int) -> None:
+    head = data._idx_header(file) if file in data._IDX else b""
+    (folder / file).write_bytes(head.ljust(size // 2, b"\0"))
+
+
+def empty(folder: Path, file: str, size: int) -> None:
+    (folder / file).write_bytes(b"")
+
+
+def flipped(folder: Path, file: str, size: int) -> None:
+    """The right size and header, and wrong content."""
+    head = data._idx_header(file) if file in data._IDX else b""
+    (folder / file).write_bytes(head.ljust(size, b"\1"))
+
+
+def too_long(folder: Path, file: str, size: int) -> None:
+    head = data._idx_header(file) if file in data._IDX else b""
+    (folder / file).write_bytes(head.ljust(size + 1, b"\1"))
+
+
+def page(folder: Path, file: str, size: int) -> None:
+    """What a login page leaves behind when it answers in place of the file."""
+    (folder / file).write_bytes(b"<html>Please log in</html>")
+
+
+def folder_in_place(folder: Path, file: str, size: int) -> None:
+    (folder / file).mkdir()
+
+
+def dangling(folder: Path, file: str, size: int) -> None:
+    (folder / file).symlink_to(folder / "nowhere")
+
+
+SMALL = {
+    "mnist": "train-labels-idx1-ubyte",
+    "fashion_mnist": "t10k-labels-idx1-ubyte",
+    "cifar10": "batches.meta",
+}
+
+
+@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize(
+    ("damage", "says", "asks"),
+    [
+        (missing, "missing", True),
+        (truncated, "is truncated", False),
+        (empty, "is truncated (0 of", False),
+        (flipped, "is corrupt (md5", False),
+        (too_long, "is corrupt", False),
+        (page, "<idx or short>", False),
+        (folder_in_place, "is not a file", False),
+        (dangling, "cannot be read", False),
+    ],
+)
+def test_wrong_files_give_one_message_with_both_remedies(name, damage, says, asks, root, refused):
+    relative, files = data._FILES[name]
+    folder, file = root / relative, SMALL[name]
+    if damage is not missing:
+        folder.mkdir(parents=True)
+        damage(folder, file, files[file][0])
+    before = tree(root)
+    with pytest.raises(DataError) as error:
+        load(name)
+    message = str(error.value)
+    if damage is page:
+        says = "is truncated" if name == "cifar10" else "is not the idx file it should be"
+    for part in (name, str(folder), file, says):
+        assert part in message
+    assert_both_remedies(message)
+    assert bool(refused) == asks, "a download is tried for missing files, not over wrong ones"
+    assert ("download failed" in message) == asks
+    assert tree(root) == before, "nothing is left behind and nothing of the user's is touched"
+
+
+def assert_both_remedies(message: str) -> None:
+    """A net connection for torchvision, or the files put there or pointed to."""
+    assert "net connection" in message and "torchvision downloads it" in message
+    assert "put the files there yourself" in message and "INITLAB_DATA" in message
+    assert "\n" not in message
+
+
+def test_train_and_test_files_mixed_up(root):
+    """Right magic number, another count."""
+    folder = root / "MNIST/raw"
+    folder.mkdir(parents=True)
+    head = data._idx_header("t10k-labels-idx1-ubyte")
+    (folder / "train-labels-idx1-ubyte").write_bytes(head.ljust(60_008, b"\1"))
+    with pytest.raises(DataError, match="train-labels-idx1-ubyte holds another number of samples"):
+        load("mnist")
+
+
+def test_a_root_that_is_a_file(tmp_path, monkeypatch, refused):
+    (tmp_path / "data").write_text("mine")
+    monkeypatch.setenv("INITLAB_DATA", str(tmp_path / "data"))
+    with pytest.raises(DataError) as error:
+        load("mnist")
+    assert_both_remedies(str(error.value))
+    assert (tmp_path / "data").read_text() == "mine"
+
+
+def test_a_root_that_does_not_exist_is_not_made_in_vain(tmp_path, monkeypatch):
+    monkeypatch.setenv("INITLAB_DATA", str(tmp_path / "a" / "b"))
+    with pytest.raises(DataError, match="no net in this test"):
+        load("cifar10")
+    assert not (tmp_path / "a").exists()
+
+
+# Downloading, with a MNIST of 30 + 20 images
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch) -> Path:
+    """A folder with the four raw files of a very small MNIST, which the package takes for MNIST."""
+    import torchvision.datasets as sets
+
+    draws, there = np.random.default_rng(0), tmp_path / "server"
+    there.mkdir()
+    shapes = dict(zip(data._IDX, ((30, 28, 28), (30,), (20, 28, 28), (20,)), strict=True))
+    monkeypatch.setattr(data, "_IDX", {file: (shape, ("", "")) for file, shape in shapes.items()})
+    files, packed = {}, []
+    for file, shape in shapes.items():
+        most = 256 if len(shape) == 3 else 10
+        body = draws.integers(0, most, shape, dtype=np.uint8).tobytes()
+        content = data._idx_header(file) + body
+        (there / file).write_bytes(content)
+        (there / f"{file}.gz").write_bytes(gzip.compress(content, mtime=0))
+        files[file] = (len(content), hashlib.md5(content).hexdigest())
+        packed.append((f"{file}.gz", hashlib.md5((there / f"{file}.gz").read_bytes()).hexdigest()))
+    monkeypatch.setitem(data._FILES, "mnist", ("MNIST/raw", files))
+    monkeypatch.setattr(sets.MNIST, "resources", packed)
+    return there
+
+
+@pytest.fixture
+def served(tiny, monkeypatch) -> Path:
+    """The same, with a net that brings its packed files."""
+    import torchvision.datasets.mnist as mnist
+
+    def fetch(url, download_root, filename, md5, **kwargs):
+        Path(download_root).mkdir(parents=True, exist_ok=True)
+        for file in (filename, filename.removesuffix(".gz")):
+            shutil.copy(tiny / file, download_root)
+
+    monkeypatch.setattr(mnist, "download_and_extract_archive", fetch)
+    return tiny
+
+
+def raw_files(folder: Path) -> set[str]:
+    return {p.name for p in folder.iterdir()}
+
+
+def test_a_download_ends_with_the_files_in_place(served, root):
+    loaded = load("mnist")
+    assert loaded.train.x.shape == (30, 1, 28, 28) and len(loaded.test.y) == 20
+    assert raw_files(root / "MNIST/raw") == set(data._IDX)
+
+
+def test_a_download_completes_what_is_there_and_leaves_it_alone(served, root):
+    folder = root / "MNIST/raw"
+    folder.mkdir(parents=True)
+    file = "train-images-idx3-ubyte"
+    shutil.copy(served / file, folder)
+    before = (folder / file).stat()
+    load("mnist")
+    assert raw_files(folder) == set(data._IDX)
+    assert (folder / file).stat().st_ino == before.st_ino
+    assert (folder / file).stat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_a_download_that_brings_something_else_is_refused(served, root):
+    (served / "t10k-labels-idx1-ubyte").write_bytes(b"<html>")
+    with pytest.raises(DataError, match="what came is not mnist: t10k-labels-idx1-ubyte is not"):
+        load("mnist")
+    assert tree(root) == {}
+
+
+def test_packed_files_are_unpacked_without_a_net(tiny, root, refused):
+    folder = root / "MNIST/raw"
+    folder.mkdir(parents=True)
+    for packed in tiny.glob("*.gz"):
+        shutil.copy(packed, folder)
+    before = tree(folder)
+    load("mnist")
+    assert not refused
+    assert {k: v for k, v in tree(folder).items() if k.endswith(".gz")} == before
+
+
+def test_a_packed_file_that_is_truncated(tiny, root, refused):
+    folder = root / "MNIST/raw"
+    folder.mkdir(parents=True)
+    for packed in tiny.glob("*.gz"):
+        shutil.copy(packed, folder)
+    packed = folder / "t10k-images-idx3-ubyte.gz"
+    packed.write_bytes(packed.read_bytes()[:-100])
+    before = tree(root)
+    with pytest.raises(DataError) as error:
+        load("mnist")
+    assert "t10k-images-idx3-ubyte.gz is corrupt (md5" in str(error.value)
+    assert_both_remedies(str(error.value))
+    assert tree(root) == before
+
+
+def test_what_an_old_torchvision_left_is_not_read_unchecked(tiny, root):
+    folder = root / "MNIST/raw"
+    shutil.copytree(tiny, folder)
+    (root / "MNIST/processed").mkdir()
+    fake = (torch.zeros(30, 28, 28, dtype=torch.uint8), torch.zeros(30, dtype=torch.int64))
+    for file in ("training.pt", "test.pt"):
+        torch.save(fake, root / "MNIST/processed" / file)
+    assert load("mnist").train.x.max() > 0
+
+
+def test_a_failed_load_is_tried_again(served, root, monkeypatch):
+    folder = root / "MNIST/raw"
+    folder.mkdir(parents=True)
+    (folder / "train-labels-idx1-ubyte").write_bytes(b"")
+    with pytest.raises(DataError):
+        load("mnist")
+    (folder / "train-labels-idx1-ubyte").unlink()
+    assert len(load("mnist").train.y) == 30
+
+
+def test_the_socket_timeout_is_put_back(root):
+    before = socket.getdefaulttimeout()
+    with pytest.raises(DataError):
+        load("mnist")
+    assert socket.getdefaulttimeout() == before
+
+
+def test_a_killed_download_is_not_in_the_way(served, root):
+    """SIGKILL leaves a hidden folder at most; the next load does not mind it."""
+    script = (
+        "import os, signal, torchvision.datasets.mnist as m\n"
+        "from pathlib import Path\n"
+        "def fetch(url, download_root, filename, md5):\n"
+        "    Path(download_root, filename).write_bytes(b'half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "m.download_and_extract_archive = fetch\n"
+        "import initlab.data as d; d.load('mnist')\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], timeout=120, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert not raw_files(root / "MNIST/raw") & set(data._IDX)
+    assert len(load("mnist").train.y) == 30
