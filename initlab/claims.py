@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -59,21 +59,20 @@ class Check:
 class Claim:
     """A statement of a study, and how it fared.
 
-    `ours` and `interval` are the headline number and its 95 % interval; `n` counts the networks
-    behind it; `seconds` is what computing it cost on one core. `left_out` says what the preset
-    did not reach.
+    The `headline` check gives `ours` and `interval`. `n` counts the networks behind the claim,
+    `seconds` is what computing them cost on one core. `left_out` says what the preset did not
+    reach.
     """
 
     id: str
     study: str
     statement: str
     paper: str
-    ours: str
-    interval: tuple[float, float] | None
     n: int
     preset: str
     seconds: float
-    checks: tuple[Check, ...] = field(default=())
+    checks: tuple[Check, ...]
+    headline: int = 0
     left_out: str = ""
 
     @property
@@ -87,7 +86,14 @@ class Claim:
     def plain(self) -> dict[str, Any]:
         """As JSON types, numbers rounded to six digits; the verdict and each check's included."""
         checks = [{**asdict(c), "wanted": c.wanted, "holds": c.holds} for c in self.checks]
-        return _rounded({**asdict(self), "verdict": self.verdict, "checks": checks})
+        top = self.checks[self.headline]
+        derived = {
+            "ours": f"{number(top.value)} ({top.what})",
+            "interval": top.interval,
+            "verdict": self.verdict,
+            "checks": checks,
+        }
+        return _rounded({**asdict(self), **derived})
 
 
 def _rounded(value: Any) -> Any:
@@ -144,6 +150,12 @@ def bounds(interval: Sequence[float] | None) -> str:
     return f"[{number(interval[0])}, {number(interval[1])}]" if interval else ""
 
 
+def _ours(check: dict[str, Any]) -> str:
+    value = "–" if check["value"] is None else number(check["value"])
+    held = f" {bounds(check['interval'])}" if check["interval"] else ""
+    return f"<b>{value}</b>{held}<br><small>{html.escape(check['what'])}</small>"
+
+
 def table(claims: Sequence[dict[str, Any]]) -> str:
     """An HTML table of plain claims; each row opens to its checks."""
     rows = []
@@ -165,7 +177,7 @@ def table(claims: Sequence[dict[str, Any]]) -> str:
         rows.append(
             f"<tr id='claim-{c['id']}'><th scope='row'>{c['id']}</th>"
             f"<td>{html.escape(c['statement'])}{details}</td><td>{html.escape(c['paper'])}</td>"
-            f"<td>{html.escape(c['ours'])} {bounds(c['interval'])}</td><td>{c['n']:,}</td>"
+            f"<td>{_ours(c['checks'][c['headline']])}</td><td>{c['n']:,}</td>"
             f"<td><span class='verdict {kind}'>{c['verdict']}</span></td></tr>"
         )
     head = "".join(

@@ -48,6 +48,8 @@ INITIALIZERS = {
     "PyTorch default": ("brown", "*"),
     "Orthogonal": ("grey", "d"),
 }
+#: Size in inches of a panel of which two stand side by side.
+HALF = (3.7, 3.3)
 _CYCLE = list(zip(COLORS, ("o", "s", "^", "v", "D", "X", "P", "*"), strict=True))
 
 

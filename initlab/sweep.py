@@ -240,7 +240,7 @@ def run(
 def _compute(todo: list[list[Run]], device: str, workers: int | None):
     """Results of each group, as they come."""
     runs = sum(map(len, todo))
-    with tqdm(total=runs, unit="run", disable=runs == 0) as bar:
+    with tqdm(total=runs, unit="run", leave=False, disable=runs == 0) as bar:
         workers = min(workers or os.cpu_count() or 1, len(todo))
         few = sum(map(_cost, todo)) < 2e10
         if device != "cpu" or workers < 2 or few:

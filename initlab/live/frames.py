@@ -43,7 +43,7 @@ def linked(
         level = len(prefix)
         if level == len(names):
             point = {n: axes[n][i] for n, i in zip(names, prefix, strict=True)}
-            leaves[prefix] = widgets.HTML(draw(**point))
+            leaves[prefix] = widgets.HTML(draw(**point), layout={"width": "min(520px, 98%)"})
             return leaves[prefix]
         children = [stack((*prefix, i)) for i in range(len(axes[names[level]]))]
         box = widgets.Stack(children, selected_index=sliders[level].index)
