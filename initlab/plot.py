@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -48,6 +49,7 @@ INITIALIZERS = {
     "PyTorch default": ("brown", "*"),
     "Orthogonal": ("grey", "d"),
 }
+_SALTS = itertools.count()
 #: Size in inches of a panel of which two stand side by side.
 HALF = (3.7, 3.3)
 _CYCLE = list(zip(COLORS, ("o", "s", "^", "v", "D", "X", "P", "*"), strict=True))
@@ -169,7 +171,7 @@ def legend(ax: Axes, *, columns: int = 2, title: str | None = None) -> Axes:
 def svg(figure: Figure) -> str:
     """The figure as inline SVG in the page's colours; closes the figure."""
     buffer = io.StringIO()
-    salt = str(abs(hash(id(figure))))  # ids of several figures share one page
+    salt = f"figure-{next(_SALTS)}"  # the figures of a page must not share ids
     with style(), mpl.rc_context({"svg.hashsalt": salt}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     plt.close(figure)

@@ -95,7 +95,9 @@ def test_flat_columns():
     assert columns["init.scale"] == 4.0
 
 
-@given(st.lists(st.integers() | st.text(), min_size=1), st.lists(st.integers() | st.text(), min_size=1))
+@given(
+    st.lists(st.integers() | st.text(), min_size=1), st.lists(st.integers() | st.text(), min_size=1)
+)
 def test_seeds_of_different_purposes_differ(a, b):
     assert 0 <= seed_of(*a) < 2**63
     assert (seed_of(*a) == seed_of(*b)) == (a == b)

@@ -99,7 +99,9 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(pq, "write_table", full)
-    with pytest.raises(StoreError, match=r"No space left on device\. What was stored before is safe"):
+    with pytest.raises(
+        StoreError, match=r"No space left on device\. What was stored before is safe"
+    ):
         store.add([("d", "{}", 0.0, ROWS)])
     assert len(list(tmp_path.iterdir())) == 2
     assert store.keys() == {"a", "b", "c"}

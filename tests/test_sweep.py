@@ -24,7 +24,10 @@ from initlab.train import Budget
 
 DIGITS = Data("digits")
 TRAIN = Run(
-    MLP((8, 8), inputs=64), HeNormal(), data=DIGITS, budget=Budget(epochs=2, batch_size=256, target=0.9)
+    MLP((8, 8), inputs=64),
+    HeNormal(),
+    data=DIGITS,
+    budget=Budget(epochs=2, batch_size=256, target=0.9),
 )
 LOOK = Run(MLP.constant(5, 6, inputs=6, outputs=None), HeNormal(), measure=Lengths(), networks=50)
 RUNS = [*grid(LOOK, init=[HeNormal(), LecunNormal()], seed=range(3)), *grid(TRAIN, seed=range(3))]
@@ -49,7 +52,9 @@ def test_grid_is_a_product():
 
 def test_a_frame_describes_itself(tmp_path):
     frame = sweep.run(RUNS, store=Store(tmp_path))
-    assert {"model", "model.widths", "init", "init.scale", "seed", "statistic", "value"} <= set(frame)
+    assert {"model", "model.widths", "init", "init.scale", "seed", "statistic", "value"} <= set(
+        frame
+    )
     assert frame.drop_duplicates("key").key.tolist() == [sweep.key(r) for r in RUNS]
     lengths = sweep.select(frame, RUNS[:6], "length")
     assert set(lengths.layer) == {0, 5}
@@ -120,7 +125,10 @@ def test_a_run_comes_back_from_a_stored_row(tmp_path):
             "trains one network",
         ),
         (lambda: Run(LOOK.model, HeNormal(), measure=Lengths(image=0)), "an image of data"),
-        (lambda: Run(LOOK.model, HeNormal(), measure=Lengths(), networks=0), "networks must be ≥ 1"),
+        (
+            lambda: Run(LOOK.model, HeNormal(), measure=Lengths(), networks=0),
+            "networks must be ≥ 1",
+        ),
         (lambda: sweep.run([LOOK], engine="slurm"), "unknown engine 'slurm'; known: local"),
         (
             lambda: sweep.execute(

@@ -164,7 +164,9 @@ def test_checks_resolve_as_promised(last, resolution):
             "digits has inputs of 64 numbers, but the model takes (5,)",
         ),
         (
-            lambda: train(MLP((3,), inputs=64, outputs=7), starts(MLP((3,), inputs=64, outputs=7), 1)),
+            lambda: train(
+                MLP((3,), inputs=64, outputs=7), starts(MLP((3,), inputs=64, outputs=7), 1)
+            ),
             "digits has 10 classes, but the model has 7 outputs",
         ),
     ],

@@ -95,7 +95,9 @@ def test_gains_in_closed_form():
 def test_gains_against_sampling(name):
     from initlab.models import activation
 
-    z = torch.empty(2_000_000, dtype=torch.float64).normal_(generator=torch.Generator().manual_seed(0))
+    z = torch.empty(2_000_000, dtype=torch.float64).normal_(
+        generator=torch.Generator().manual_seed(0)
+    )
     square = activation(name)(z).square()
     error = float(square.std()) / sqrt(len(z))
     assert abs(1 / gain(name) ** 2 - float(square.mean())) < 4 * error

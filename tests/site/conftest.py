@@ -39,14 +39,15 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         copy = tree / "_executed" / "notebooks" / notebook.name
         copy.parent.mkdir(parents=True, exist_ok=True)
         smoke = ["-p", "preset", "smoke", "-p", "recorded", "False"]
-        _run("initlab", "execute", str(notebook), str(copy), *smoke, cwd=tree)
-    _run("jupyter_book", "build", ".", "-W", "-n", "--keep-going", cwd=tree)
+        _run(tree, "initlab", "execute", str(notebook), str(copy), *smoke)
+    _run(tree, "jupyter_book", "build", str(tree), "-W", "-n", "--keep-going")
     return tree / "_build" / "html"
 
 
-def _run(module: str, *arguments: str, cwd: Path) -> None:
+def _run(tree: Path, module: str, *arguments: str) -> None:
     command = [sys.executable, "-m", module, *arguments]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    fresh = os.environ | {"INITLAB_STORE": str(tree / "store")}
+    done = subprocess.run(command, cwd=ROOT, env=fresh, capture_output=True, text=True)
     if done.returncode:
         pytest.fail(f"{' '.join(command[1:])}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
 

@@ -28,12 +28,10 @@ def claim(**changes) -> dict:
         study="a-study",
         statement="Length is kept & held.",
         paper="0.5",
-        ours="0.51",
-        interval=(0.4, 0.6),
         n=100,
         preset="laptop",
         seconds=1.0,
-        checks=(claims.Check("slope", 0.51, 0.4, 0.6),),
+        checks=(claims.Check("slope", 0.51, 0.4, 0.6, (0.4, 0.6)),),
     ).plain()
     return entry | changes
 
@@ -272,7 +270,7 @@ def test_a_missing_copy_warns(build):
 def test_a_claim_that_is_not_the_published_one_warns(build, run):
     run["cells"][4]["outputs"][0]["data"][claims.MIME][0]["ours"] = "0.7"
     _, warnings = build(run)
-    assert "claim H1 of a-study: ours is '0.7', published '0.51'" in warnings
+    assert "claim H1 of a-study: ours is '0.7', published '0.51 (slope)'" in warnings
 
 
 def test_a_page_is_made_anew_when_its_copy_changes(build, run):

@@ -1,0 +1,94 @@
+"""The check of recorded results can fail, and passes on what is true."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pyarrow as pa
+import pytest
+
+from initlab import sweep
+from initlab.store import SCHEMA, Store
+from initlab.verify import same, verify
+from tests.test_sweep import LOOK, RUNS, TRAIN
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    store = Store(tmp_path_factory.mktemp("recorded"))
+    sweep.run(RUNS, store=store, recorded=False)
+    return store
+
+
+def changed(recorded, tmp_path, run, statistic, factor) -> Store:
+    """A copy in which one statistic of one run is off by a factor."""
+    frame = recorded.frame([sweep.key(run)])
+    frame.loc[frame.statistic == statistic, "value"] *= factor
+    store = Store(tmp_path)
+    store._write(pa.Table.from_pandas(frame, SCHEMA, preserve_index=False), "part.parquet")
+    return store
+
+
+def test_true_results_pass(recorded):
+    results = list(verify(sample=len(RUNS), seconds=1e9, seed=0, store=recorded))
+    assert len(results) == len(RUNS)
+    assert not [r for r in results if r.differences]
+    assert all(r.values > 0 for r in results)
+
+
+@pytest.mark.parametrize(
+    ("run", "statistic", "factor"),
+    [
+        (LOOK, "length", 1.01),
+        (LOOK, "variance", 0.9),
+        (TRAIN, "train_loss", 1.5),
+        (TRAIN, "epochs", 2),
+    ],
+)
+def test_a_changed_value_is_found(recorded, tmp_path, run, statistic, factor):
+    store = changed(recorded, tmp_path, run, statistic, factor)
+    [result] = verify(sample=1, seconds=1e9, store=store)
+    assert result.differences
+    assert statistic in result.differences[0]
+
+
+def test_a_missing_value_is_found(recorded, tmp_path):
+    frame = recorded.frame([sweep.key(LOOK)]).iloc[1:]
+    store = Store(tmp_path)
+    store._write(pa.Table.from_pandas(frame, SCHEMA, preserve_index=False), "part.parquet")
+    [result] = verify(sample=1, seconds=1e9, store=store)
+    assert "missing on one side" in result.differences[0]
+
+
+def test_the_sample_is_random_and_can_be_repeated(recorded):
+    def sample(seed):
+        return [r.key for r in verify(sample=3, seconds=1e9, seed=seed, store=recorded)]
+
+    assert sample(1) == sample(1)
+    assert len({tuple(sample(s)) for s in range(5)}) > 1
+
+
+def test_no_more_is_computed_than_allowed(recorded):
+    assert not list(verify(sample=5, seconds=0.0, store=recorded))
+    assert len(list(verify(sample=2, seconds=1e9, store=recorded))) == 2
+
+
+def test_shipped_results_are_true(tmp_path):
+    """A sample of what ships with the package, of runs that need no download."""
+    shipped = Store(sweep.RECORDED)
+    first = shipped.frame().drop_duplicates("key")
+    embedded = {k for k, text in zip(first.key, first.run, strict=True) if '"data"' not in text}
+    assert len(embedded) > 100
+    local = Store(tmp_path)
+    shipped.export(embedded, tmp_path / "embedded.parquet")
+    results = list(verify(sample=12, seconds=8.0, store=local))
+    assert len(results) == 12
+    assert not [r for r in results if r.differences]
+
+
+def test_runs_differ_by_seed_only():
+    """A control: another seed does not pass for the recorded one."""
+    [(_, _, _, one)] = sweep.execute([LOOK])
+    [(_, _, _, two)] = sweep.execute([replace(LOOK, seed=99)])
+    pairs = list(zip(one, two, strict=True))
+    assert sum(same(a[3], b[3], 1e-3) for a, b in pairs if a[2] == "length" and a[1] > 0) < 3
