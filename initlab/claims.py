@@ -150,7 +150,8 @@ def bounds(interval: Sequence[float] | None) -> str:
     return f"[{number(interval[0])}, {number(interval[1])}]" if interval else ""
 
 
-def _ours(check: dict[str, Any]) -> str:
+def measured(check: dict[str, Any]) -> str:
+    """HTML of a plain check's value, its interval and what it is."""
     value = "–" if check["value"] is None else number(check["value"])
     held = f" {bounds(check['interval'])}" if check["interval"] else ""
     return f"<b>{value}</b>{held}<br><small>{html.escape(check['what'])}</small>"
@@ -177,7 +178,7 @@ def table(claims: Sequence[dict[str, Any]]) -> str:
         rows.append(
             f"<tr id='claim-{c['id']}'><th scope='row'>{c['id']}</th>"
             f"<td>{html.escape(c['statement'])}{details}</td><td>{html.escape(c['paper'])}</td>"
-            f"<td>{_ours(c['checks'][c['headline']])}</td><td>{c['n']:,}</td>"
+            f"<td>{measured(c['checks'][c['headline']])}</td><td>{c['n']:,}</td>"
             f"<td><span class='verdict {kind}'>{c['verdict']}</span></td></tr>"
         )
     head = "".join(

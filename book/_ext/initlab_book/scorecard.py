@@ -72,9 +72,7 @@ class Scorecard(_OfClaims):
         if chapter:
             target = self.env.app.builder.get_relative_uri(self.env.docname, chapter)
             name = f"<a href='{target}#claim-{name}'>{name}</a>"
-        ours = html.escape(claim["ours"])
-        if claim["interval"]:
-            ours += f" <span class='interval'>{claims.bounds(claim['interval'])}</span>"
+        ours = claims.measured(claim["checks"][claim["headline"]])
         return (
             f"<li class='tile {kind(claim['verdict'])}'>"
             f"<p class='tile-head'><span class='tile-id'>{name}</span>"
