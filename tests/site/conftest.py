@@ -111,10 +111,10 @@ def visit(browser, address: str) -> Iterator[Open]:
         contexts.append(context)
         page = context.new_page()
         seen = Visit(page)
-        page.on("console", lambda m: m.type == "error" and seen.problems.append(m.text))
+        page.on("console", lambda m: _is_error(m) and seen.problems.append(m.text))
         page.on("pageerror", lambda e: seen.problems.append(f"uncaught: {e}"))
         page.on("requestfailed", lambda r: seen.problems.append(f"failed: {r.url}"))
-        page.on("response", lambda r: r.ok or seen.problems.append(f"{r.status}: {r.url}"))
+        page.on("response", lambda r: _found(r) or seen.problems.append(f"{r.status}: {r.url}"))
         page.on("request", lambda r: _foreign(r.url, address) and seen.problems.append(r.url))
         page.goto(address + name)
         seen.settle()
@@ -123,6 +123,15 @@ def visit(browser, address: str) -> Iterator[Open]:
     yield open_page
     for context in contexts:
         context.close()
+
+
+def _found(response) -> bool:
+    return response.ok or response.url.endswith("/favicon.ico")
+
+
+def _is_error(message) -> bool:
+    # The page that leads from the root to the front page has no icon; browsers ask the host.
+    return message.type == "error" and not message.location["url"].endswith("/favicon.ico")
 
 
 def _foreign(url: str, address: str) -> bool:

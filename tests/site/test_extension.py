@@ -108,6 +108,13 @@ def test_claims_are_taken_out_of_what_is_rendered(source, run):
     assert executed.shown_claims(run) == [claim()]
 
 
+def test_a_progress_bar_that_has_ended_is_not_shown(source, run):
+    bar = shown({executed.WIDGET: {}, "text/plain": "  0%|          | 0/10 [00:00<?, ?run/s]"})
+    slider = shown({executed.WIDGET: {}, "text/plain": "VBox(children=())"})
+    run["cells"][5]["outputs"] = [bar, slider]
+    assert executed.merge(source, run)["cells"][4]["outputs"] == [slider]
+
+
 @pytest.mark.parametrize("preset, noted", [("laptop", False), ("smoke", True)])
 def test_a_page_says_when_it_was_not_made_at_the_laptop_preset(source, run, preset, noted):
     run["metadata"]["papermill"]["parameters"]["preset"] = preset

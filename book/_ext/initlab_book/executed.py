@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 Notebook = dict[str, Any]
 Problem = tuple[str, str]
+WIDGET = "application/vnd.jupyter.widget-view+json"
 CARD_TAG = "chapter-card"
 #: Cells that papermill adds to a copy.
 ADDED_TAGS = {"injected-parameters", "papermill-error-cell-tag"}
@@ -60,7 +61,7 @@ def merge(source: Notebook, executed: Notebook) -> Notebook:
     code = [cell for cell in merged["cells"] if cell["cell_type"] == "code"]
     for cell, run in zip(code, _code_cells(executed), strict=False):
         cell["execution_count"] = run["execution_count"]
-        cell["outputs"] = [_without_claims(output) for output in run["outputs"]]
+        cell["outputs"] = [_without_claims(o) for o in run["outputs"] if not _is_progress(o)]
     for name in ("language_info", "widgets"):  # known only once it ran
         if name in executed["metadata"]:
             merged["metadata"][name] = executed["metadata"][name]
@@ -156,6 +157,12 @@ def _code_cells(notebook: Notebook) -> list[dict[str, Any]]:
 def _without_claims(output: dict[str, Any]) -> dict[str, Any]:
     data = {mime: value for mime, value in output.get("data", {}).items() if mime != claims.MIME}
     return {**output, "data": data} if "data" in output else output
+
+
+def _is_progress(output: dict[str, Any]) -> bool:
+    """Whether this is the bar of a computation that has ended: nothing to show to a reader."""
+    data = output.get("data", {})
+    return WIDGET in data and "%|" in "".join(data.get("text/plain", ""))
 
 
 def _markdown_cell(text: str) -> dict[str, Any]:
