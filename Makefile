@@ -15,11 +15,13 @@ export PATH := $(PATH):$(CURDIR)/$(BIN)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help book run site test lint lab serve bench vendor clean
+.PHONY: help env book run site test lint smoke lab serve bench vendor clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo "  PRESET=smoke|laptop|paper and PYTHON=python3.x may be given with each."
+
+env: $(ENVIRONMENT) ## The pinned environment in .venv
 
 book: run site ## Run the chapters and build the site into _build/html
 
@@ -43,6 +45,9 @@ lint: $(ENVIRONMENT)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+smoke: $(ENVIRONMENT) ## Every notebook at the smoke preset, computed
+	$(BIN)/python -m pytest -m notebook
 
 lab: $(ENVIRONMENT) ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks

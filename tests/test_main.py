@@ -29,7 +29,7 @@ def test_claims_as_json(capsys):
     assert cli.main(["claims", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
     assert listed == claims.published()
-    wanted = "id study statement paper ours interval n preset verdict seconds".split()
+    wanted = ["id", "study", "statement", "paper", "ours", "interval", "n", "preset", "verdict", "seconds"]
     assert all(set(wanted) <= set(c) for c in listed)
 
 

@@ -1,0 +1,68 @@
+"""What the starting point of a neural network decides about its training and its end.
+
+The public names are loaded when they are first used, so that reading recorded results or
+claims does not import torch.
+
+>>> import initlab
+>>> initlab.MLP.constant(depth=3, width=20).widths
+(20, 20, 20)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+_HOME = {
+    "MLP": "models",
+    "SGD": "train",
+    "Budget": "train",
+    "Check": "claims",
+    "Claim": "claims",
+    "ConvNet": "models",
+    "Data": "data",
+    "Lengths": "measure.signal",
+    "ResidualMLP": "models",
+    "Run": "sweep",
+    "Store": "store",
+    "fit": "train",
+    "grid": "sweep",
+    "initialize": "init",
+    "load": "data",
+    "run": "sweep",
+}
+_MODULES = (
+    "claims",
+    "data",
+    "init",
+    "live",
+    "measure",
+    "models",
+    "parameters",
+    "plot",
+    "spec",
+    "store",
+    "sweep",
+    "train",
+    "verify",
+)
+
+try:
+    __version__ = version("initlab")
+except PackageNotFoundError:  # run from a checkout that is not installed
+    __version__ = "0+unknown"
+
+__all__ = ["__version__", *_HOME, *_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"initlab.{_HOME[name]}"), name)
+    if name in _MODULES:
+        return import_module(f"initlab.{name}")
+    raise AttributeError(f"module 'initlab' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

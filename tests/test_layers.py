@@ -1,0 +1,90 @@
+"""A module imports only from lines above its own; what only reads results does without torch."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "initlab"
+#: Layers of the package, lowest first. Modules of one line may use each other.
+LAYERS = [
+    ["spec", "data"],
+    ["models"],
+    ["init"],
+    ["train"],
+    ["measure"],
+    ["store"],
+    ["sweep"],
+    ["verify", "parameters", "claims", "plot"],
+    ["live"],
+    ["__main__"],
+]
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+#: Stricter than the order of layers.
+NEVER = {"measure": {"train"}, "store": {"data", "models", "init", "train", "measure"}}
+TORCHLESS = ["store", "claims", "plot", "parameters"]
+
+
+def modules() -> dict[str, list[Path]]:
+    """Top-level module → its files."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        top = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        found.setdefault(top, []).append(path)
+    found.pop("__init__")
+    return found
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level modules of the package that a file imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
+        if isinstance(node, ast.Import):
+            names = [a.name for a in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} imports relatively"
+            names = [node.module or ""]
+            if node.module == "initlab":
+                names = [f"initlab.{a.name}" for a in node.names]
+        else:
+            continue
+        found |= {n.split(".")[1] for n in names if n.startswith("initlab.")}
+    return found
+
+
+def test_every_module_has_a_layer():
+    assert set(modules()) == set(LEVEL)
+
+
+@pytest.mark.parametrize("name", LEVEL)
+def test_imports_point_down(name):
+    for path in modules()[name]:
+        used = imported(path) - {name}
+        wrong = {u for u in used if LEVEL[u] > LEVEL[name] or u in NEVER.get(name, set())}
+        assert not wrong, f"{path.name} imports {wrong}"
+
+
+def test_the_layer_test_can_fail(tmp_path):
+    file = tmp_path / "x.py"
+    file.write_text("from initlab import train\nfrom initlab.measure.signal import lengths\n")
+    assert imported(file) == {"train", "measure"}
+
+
+@pytest.mark.parametrize("name", TORCHLESS)
+def test_reading_results_needs_no_torch(name):
+    code = f"import sys, initlab.{name}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_every_public_name_is_there():
+    import initlab
+
+    for name in initlab.__all__:
+        assert getattr(initlab, name) is not None
+    assert set(initlab.__all__) <= set(dir(initlab))
+    with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
+        _ = initlab.Nonsense

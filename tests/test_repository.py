@@ -1,0 +1,163 @@
+"""The repository agrees with itself: pins, addresses, notebooks, workflows."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def pins() -> dict[str, Version]:
+    found = {}
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        if line and not line.startswith("#"):
+            requirement = Requirement(line)
+            [only] = requirement.specifier
+            assert only.operator == "==", line
+            found[canonicalize_name(requirement.name)] = Version(only.version)
+    return found
+
+
+def tracked() -> list[Path]:
+    """Files that git tracks, or, outside a checkout, all but what is built."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def texts() -> dict[str, str]:
+    found = {}
+    for path in tracked():
+        try:
+            found[str(path.relative_to(ROOT))] = path.read_text(encoding="utf8")
+        except UnicodeDecodeError:
+            continue
+    return found
+
+
+def requirements() -> list[Requirement]:
+    extras = PROJECT["optional-dependencies"]
+    every = [*PROJECT["dependencies"], *(r for group in extras.values() for r in group)]
+    return [r for r in map(Requirement, every) if r.name != PROJECT["name"]]
+
+
+@pytest.mark.parametrize("requirement", requirements(), ids=str)
+def test_every_dependency_is_pinned_within_its_range(requirement):
+    known = pins()
+    name = canonicalize_name(requirement.name)
+    assert name in known
+    assert requirement.specifier.contains(known[name], prereleases=True)
+
+
+def test_torch_and_torchvision_are_a_pair():
+    known = pins()
+    assert (str(known["torch"]), str(known["torchvision"])) == ("2.14.1", "0.29.1")
+
+
+def test_the_package_itself_is_loose():
+    """Colab brings its own torch and numpy: the package asks for no exact version."""
+    for text in PROJECT["dependencies"]:
+        assert {s.operator for s in Requirement(text).specifier} <= {">="}, text
+
+
+def test_environment_yml_reuses_and_duplicates_nothing():
+    listed = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    names = [d for d in listed if isinstance(d, str)]
+    [pip] = [d["pip"] for d in listed if isinstance(d, dict)]
+    assert sorted(re.split("[=<>]", n)[0] for n in names) == ["pip", "python"]
+    assert pip == ["-c constraints.txt", "-e .[book]"]
+    [python] = [n for n in names if n.startswith("python=")]
+    lowest = PROJECT["requires-python"].removeprefix(">=")
+    assert Version(python.removeprefix("python=")) >= Version(lowest)
+
+
+def test_layout():
+    for name in ["README.md", "LICENSE", "LICENSE-prose", "CITATION.cff", "CONTRIBUTING.md", "CHANGELOG.md", "Makefile", "pyproject.toml", "constraints.txt", "environment.yml", "_config.yml", "_toc.yml", "package.json", "book", "notebooks", "initlab", "benchmarks", "tests", ".ci/run", ".pre-commit-config.yaml"]:
+        assert (ROOT / name).exists(), name
+    # Jupyter Book would load every script below a root `_static` on every page.
+    assert not (ROOT / "_static").exists()
+
+
+def test_browser_scripts_are_pinned_and_name_no_address():
+    package = json.loads((ROOT / "package.json").read_text())
+    for group in ("dependencies", "devDependencies"):
+        for name, version in package.get(group, {}).items():
+            assert re.fullmatch(r"\d+\.\d+\.\d+", version), f"{name} {version}"
+    lock = json.loads((ROOT / "package-lock.json").read_text())
+    for name, entry in lock["packages"].items():
+        assert "resolved" not in entry, name
+        assert not name or entry["integrity"]
+
+
+def test_the_repositorys_address_stands_in_one_place():
+    address = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
+    name = address.split("://")[1].split("/", 1)[1]
+    assert [file for file, text in texts().items() if name in text] == ["_config.yml"]
+
+
+def test_no_file_names_a_place_on_some_machine():
+    place = re.compile(r"(?<![\w.\-/])/(?:wo" + r"rk|ro" + r"ot|ho" + r"me|Users)/\w")
+    wrong = {file: m[0] for file, text in texts().items() if (m := place.search(text))}
+    assert not wrong
+
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebooks_are_sources_with_parameters_first(path):
+    code = [c for c in json.loads(path.read_text())["cells"] if c["cell_type"] == "code"]
+    assert not [c for c in code if c["outputs"] or c["execution_count"] is not None]
+    assert code[0]["metadata"]["tags"] == ["parameters"]
+    for name in ("preset", "device", "seed", "engine", "recorded"):
+        assert re.search(rf"^{name} = ", "".join(code[0]["source"]), re.M)
+    chapters = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    assert f"notebooks/{path.stem}" in json.dumps(chapters)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_papermill_understands_every_parameter(path):
+    """A comment that papermill cannot parse hides the parameter from it."""
+    import papermill
+
+    cell = next(c for c in json.loads(path.read_text())["cells"] if c["cell_type"] == "code")
+    assigned = set(re.findall(r"^(\w+) = ", "".join(cell["source"]), re.M))
+    assert set(papermill.inspect_notebook(str(path))) == assigned
+
+
+def test_workflows_have_no_logic_of_their_own():
+    targets = re.findall(r"^(\w+):.*##|^(\w+):", (ROOT / "Makefile").read_text(), re.M)
+    known = {a or b for a, b in targets}
+    files = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+    assert [f.stem for f in files] == ["ci", "nightly", "pages"]
+    for file in files:
+        for job in yaml.safe_load(file.read_text())["jobs"].values():
+            for step in job["steps"]:
+                if "run" in step:
+                    make, target = step["run"].split()
+                    assert make == "make"
+                    assert target in known
+
+
+def test_ci_runs_the_readmes_test_command():
+    assert "make test" in (ROOT / "README.md").read_text()
+    script = (ROOT / ".ci" / "run").read_text()
+    assert script.rstrip().endswith("make test")
+    assert "set -euo pipefail" in script
+
+
+def test_versions_agree():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == PROJECT["version"]
