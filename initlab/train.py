@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import ceil
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor
 
 from initlab.data import DataSet, Split

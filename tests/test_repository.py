@@ -83,8 +83,15 @@ def test_environment_yml_reuses_and_duplicates_nothing():
     assert Version(python.removeprefix("python=")) >= Version(lowest)
 
 
+LAYOUT = """
+README.md LICENSE LICENSE-prose CITATION.cff CONTRIBUTING.md CHANGELOG.md Makefile pyproject.toml
+constraints.txt environment.yml _config.yml _toc.yml package.json .ci/run .pre-commit-config.yaml
+book notebooks initlab benchmarks tests
+"""
+
+
 def test_layout():
-    for name in ["README.md", "LICENSE", "LICENSE-prose", "CITATION.cff", "CONTRIBUTING.md", "CHANGELOG.md", "Makefile", "pyproject.toml", "constraints.txt", "environment.yml", "_config.yml", "_toc.yml", "package.json", "book", "notebooks", "initlab", "benchmarks", "tests", ".ci/run", ".pre-commit-config.yaml"]:
+    for name in LAYOUT.split():
         assert (ROOT / name).exists(), name
     # Jupyter Book would load every script below a root `_static` on every page.
     assert not (ROOT / "_static").exists()

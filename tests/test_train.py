@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import ceil
 
 import pytest
@@ -149,7 +150,7 @@ def test_cross_entropy_by_hand():
 def test_checks_resolve_as_promised(last, resolution):
     steps = sorted(Budget(resolution=resolution).check_steps(last))
     assert steps[-1] == last
-    assert all(b - a <= 1 + resolution * a for a, b in zip(steps, steps[1:], strict=False))
+    assert all(b - a <= 1 + resolution * a for a, b in pairwise(steps))
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def test_every_point_has_its_frame():
     drawn = []
     box = linked(lambda **point: drawn.append(point) or str(point), AXES)
     assert len(drawn) == 6
-    (depth, factor), frames = parts(box)
+    (_, factor), frames = parts(box)
     assert [o[0] for o in factor.options] == ["0.5", "1", "2"]
     for i in range(2):
         for j in range(3):
