@@ -235,7 +235,7 @@ def spark(
     `frame` has columns `x`, `mean`, `median`, `low`, `high`; y is logarithmic between powers
     of ten `limits`, and what lies outside is drawn on the edge.
     """
-    width, height, left, top, bottom = 520, 300, 64, 40, 44
+    width, height, left, top, bottom = 520, 310, 64, 54, 44
     x_end = float(frame.x.max())
 
     def px(x: float) -> float:

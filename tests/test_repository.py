@@ -93,8 +93,6 @@ book notebooks initlab benchmarks tests
 def test_layout():
     for name in LAYOUT.split():
         assert (ROOT / name).exists(), name
-    # Jupyter Book would load every script below a root `_static` on every page.
-    assert not (ROOT / "_static").exists()
 
 
 def test_browser_scripts_are_pinned_and_name_no_address():
@@ -106,12 +104,6 @@ def test_browser_scripts_are_pinned_and_name_no_address():
     for name, entry in lock["packages"].items():
         assert "resolved" not in entry, name
         assert not name or entry["integrity"]
-
-
-def test_the_repositorys_address_stands_in_one_place():
-    address = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
-    name = address.split("://")[1].split("/", 1)[1]
-    assert [file for file, text in texts().items() if name in text] == ["_config.yml"]
 
 
 def test_no_file_names_a_place_on_some_machine():
