@@ -95,17 +95,6 @@ def test_layout():
         assert (ROOT / name).exists(), name
 
 
-def test_browser_scripts_are_pinned_and_name_no_address():
-    package = json.loads((ROOT / "package.json").read_text())
-    for group in ("dependencies", "devDependencies"):
-        for name, version in package.get(group, {}).items():
-            assert re.fullmatch(r"\d+\.\d+\.\d+", version), f"{name} {version}"
-    lock = json.loads((ROOT / "package-lock.json").read_text())
-    for name, entry in lock["packages"].items():
-        assert "resolved" not in entry, name
-        assert not name or entry["integrity"]
-
-
 def test_no_file_names_a_place_on_some_machine():
     place = re.compile(r"(?<![\w.\-/])/(?:wo" + r"rk|ro" + r"ot|ho" + r"me|Users)/\w")
     wrong = {file: m[0] for file, text in texts().items() if (m := place.search(text))}
