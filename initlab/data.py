@@ -1,30 +1,24 @@
 """Named data sets as tensors that live on the device.
 
 `digits` and `gaussian` are always there. `mnist`, `fashion_mnist` and `cifar10` are read by
-torchvision's classes from files that are checked first, or downloaded by torchvision into a
-folder of its own and moved into place only once they are whole.
+torchvision's classes from files that `initlab.files` has checked or had downloaded.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import shutil
-import socket
-import tempfile
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
-import platformdirs
 import torch
 from torch import Tensor
 
+from initlab.files import DataError, ensure, root, torchvision_class
 from initlab.spec import spec
+
+__all__ = ["NAMES", "SCALINGS", "SHAPES", "Data", "DataError", "DataSet", "Split", "load", "root"]
 
 #: Shape of one input of each set, so that a model can be sized without loading anything.
 SHAPES: dict[str, tuple[int, ...]] = {
@@ -45,61 +39,7 @@ _SIZES = {
     "fashion_mnist": (60_000, 10_000),
     "cifar10": (50_000, 10_000),
 }
-# Files of the MNIST family: shape of what they hold, and the md5 of the file as torchvision
-# unpacks it (torchvision itself knows only the md5s of the packed files): MNIST, Fashion-MNIST.
-_IDX = {
-    "train-images-idx3-ubyte": (
-        (60_000, 28, 28),
-        ("6bbc9ace898e44ae57da46a324031adb", "f4a8712d7a061bf5bd6d2ca38dc4d50a"),
-    ),
-    "train-labels-idx1-ubyte": (
-        (60_000,),
-        ("a25bea736e30d166cdddb491f175f624", "9018921c3c673c538a1fc5bad174d6f9"),
-    ),
-    "t10k-images-idx3-ubyte": (
-        (10_000, 28, 28),
-        ("2646ac647ad5339dbf082846283269ea", "8181f5470baa50b63fa0f6fddb340f0a"),
-    ),
-    "t10k-labels-idx1-ubyte": (
-        (10_000,),
-        ("27ae3e4e09519cfbb04c329615203637", "15d484375f8d13e6eb1aabb0c3f46965"),
-    ),
-}
-
-
-def _idx_header(file: str) -> bytes:
-    """First bytes of an idx file: zeros, type (8: unsigned bytes), number of axes, their sizes."""
-    shape, _ = _IDX[file]
-    return bytes((0, 0, 8, len(shape))) + b"".join(n.to_bytes(4, "big") for n in shape)
-
-
-def _idx_files(which: int) -> dict[str, tuple[int, str]]:
-    return {f: (len(_idx_header(f)) + prod(s), md5s[which]) for f, (s, md5s) in _IDX.items()}
-
-
-#: Where a torchvision root has a set, and its files there: name → (bytes, md5).
-_FILES: dict[str, tuple[str, dict[str, tuple[int, str]]]] = {
-    "mnist": ("MNIST/raw", _idx_files(0)),
-    "fashion_mnist": ("FashionMNIST/raw", _idx_files(1)),
-    "cifar10": (
-        "cifar-10-batches-py",
-        {
-            "data_batch_1": (31_035_704, "c99cafc152244af753f735de768cd75f"),
-            "data_batch_2": (31_035_320, "d4bba439e000b95fd0a9bffe97cbabec"),
-            "data_batch_3": (31_035_999, "54ebc095f3ab1f0389bbae665268c751"),
-            "data_batch_4": (31_035_696, "634d18415352ddfa80567beed471001a"),
-            "data_batch_5": (31_035_623, "482c414d41f54cd18b22e5b47cb7c3cb"),
-            "test_batch": (31_035_526, "40351d587109b95175f43aff81a1287e"),
-            "batches.meta": (158, "5ff9c542aee3614f3951f8cda6e48888"),
-        },
-    ),
-}
-
 Arrays: TypeAlias = tuple[np.ndarray, np.ndarray]
-
-
-class DataError(Exception):
-    """A set cannot be had; the message names it, its folder, what is wrong and both remedies."""
 
 
 @spec
@@ -167,14 +107,6 @@ class DataSet:
     def features(self) -> int:
         """Numbers in one input."""
         return prod(self.shape)
-
-
-def root() -> Path:
-    """The torchvision root: `INITLAB_DATA`, or `data` in the platform's cache folder."""
-    chosen = os.environ.get("INITLAB_DATA")
-    if chosen:
-        return Path(chosen).expanduser().absolute()
-    return Path(platformdirs.user_cache_dir("initlab")) / "data"
 
 
 def load(data: Data | str, device: str | torch.device = "cpu") -> DataSet:
@@ -258,144 +190,14 @@ def _gaussian() -> tuple[Arrays, Arrays]:
     return train, test
 
 
-def _torchvision(name: str) -> Any:
-    """torchvision's class of a set."""
-    import torchvision.datasets as sets
-
-    cls = {"mnist": sets.MNIST, "fashion_mnist": sets.FashionMNIST, "cifar10": sets.CIFAR10}[name]
-    # Old torchvisions left a `processed` folder, which new ones would read in place of the
-    # files that are checked here. The name stays, because it is also the folder's.
-    return type(cls.__name__, (cls,), {"_check_legacy_exist": lambda self: False})
-
-
 def _images(name: str) -> tuple[Arrays, Arrays]:
     """Pixels as they are in the files, channels first: (N, C, H, W) uint8."""
     here = root()
-    _ensure(name, here)
+    ensure(name, here)
     splits = []
     for train in (True, False):
-        samples = _torchvision(name)(str(here), train=train)
+        samples = torchvision_class(name)(str(here), train=train)
         x = np.asarray(samples.data)
         x = x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2)
         splits.append((np.ascontiguousarray(x), np.asarray(samples.targets)))
     return splits[0], splits[1]
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-
-def _fault(path: Path, size: int | None, md5: str) -> str | None:
-    """What is wrong with a file that is there, or None."""
-    try:
-        found = path.stat().st_size
-        if not path.is_file():
-            return "is not a file"
-        if path.name in _IDX:
-            expected = _idx_header(path.name)
-            with path.open("rb") as file:
-                header = file.read(len(expected))
-            if header[:4] != expected[: len(header)][:4]:
-                return f"is not the idx file it should be (it starts with {header[:4].hex(' ')})"
-            if len(header) == len(expected) and header != expected:
-                return "holds another number of samples, or of another size, than it should"
-        if size is not None and found < size:
-            return f"is truncated ({found:,} of {size:,} bytes)"
-        if size is not None and found > size:
-            return f"is corrupt ({found:,} bytes where {size:,} belong)"
-        if (md5_found := _md5(path)) != md5:
-            return f"is corrupt (md5 {md5_found}, not {md5})"
-    except OSError as error:
-        return f"cannot be read ({error.strerror or error})"
-    return None
-
-
-def _faults(name: str, here: Path) -> tuple[list[str], list[str]]:
-    """Files of a set that are missing, and sentences about those that are wrong."""
-    folder, files = _FILES[name]
-    missing = [file for file in files if not os.path.lexists(here / folder / file)]
-    wrong = []
-    for file, (size, md5) in files.items():
-        if file not in missing and (fault := _fault(here / folder / file, size, md5)):
-            wrong.append(f"{file} {fault}")
-    return missing, wrong
-
-
-def _packed(name: str, here: Path) -> dict[Path, str | None]:
-    """torchvision's archives of a set that are there, each with what is wrong with it."""
-    cls = _torchvision(name)
-    if name == "cifar10":
-        md5s = {here / cls.filename: cls.tgz_md5}
-    else:
-        md5s = {here / _FILES[name][0] / file: md5 for file, md5 in cls.resources}
-    return {path: _fault(path, None, md5) for path, md5 in md5s.items() if os.path.lexists(path)}
-
-
-def _ensure(name: str, here: Path) -> None:
-    """Have the right files of a set under `here`, or raise `DataError`."""
-    missing, wrong = _faults(name, here)
-    if not missing and not wrong:
-        return
-    cause = None
-    if missing and not wrong:
-        try:
-            return _download(name, here)
-        except Exception as error:  # urllib, tarfile, gzip, the file system: all end the same way
-            text = " ".join(str(error).split()) or repr(error)
-            wrong = [f"{path.name} {fault}" for path, fault in _packed(name, here).items() if fault]
-            wrong.append(f"torchvision's download failed ({text})")
-            cause = error
-    if missing:
-        wrong.insert(0, f"missing: {', '.join(missing)}")
-    folder, files = _FILES[name]
-    first = "" if cause else "move the wrong files away and "
-    raise DataError(
-        f"cannot load {name} from {here / folder}: {'; '.join(wrong)}. "
-        f"Either {first}load it again with a net connection, and torchvision downloads it; or put "
-        "the files there yourself, or point the environment variable INITLAB_DATA to a "
-        f"torchvision root that has them ({folder}/ with {', '.join(files)})."
-    ) from cause
-
-
-@contextmanager
-def _patience(seconds: float):
-    """Give up on a silent server: without this, a net that swallows packets blocks for minutes."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
-
-
-def _download(name: str, here: Path) -> None:
-    """Let torchvision fetch a set beside its place, then move in what is missing there.
-
-    A download that fails or is killed leaves nothing that could be taken for the set, and no
-    file that is already there is written to.
-    """
-    relative, files = _FILES[name]
-    folder = here / relative
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as beside:
-            there = Path(beside)
-            # Archives that were put here: torchvision unpacks them instead of asking the net.
-            for archive in (path for path, fault in _packed(name, here).items() if not fault):
-                copy = there / archive.relative_to(here)
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(archive, copy)
-            with _patience(30):
-                _torchvision(name)(str(there), download=True)
-            missing, wrong = _faults(name, there)
-            if missing or wrong:
-                raise RuntimeError(f"what came is not {name}: {', '.join(missing + wrong)}")
-            for file in files:
-                if not os.path.lexists(folder / file):
-                    (there / relative / file).replace(folder / file)
-    finally:
-        for path in made:
-            with suppress(OSError):  # not empty: it worked
-                path.rmdir()

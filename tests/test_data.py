@@ -23,11 +23,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from initlab import data
+from initlab import files as stored
 from initlab.data import NAMES, SCALINGS, SHAPES, Data, DataError, load
 from initlab.spec import canonical, from_plain, key, to_plain
 
 EMBEDDED = ("digits", "gaussian")
-REAL = tuple(data._FILES)
+REAL = tuple(stored.FILES)
 SIZES = {
     "digits": (1_437, 360),
     "gaussian": (2_000, 500),
@@ -39,7 +40,7 @@ SIZES = {
 
 def need(name: str) -> None:
     """Skip the test where the files of a set were never put; wrong files must fail it."""
-    folder, files = data._FILES[name]
+    folder, files = stored.FILES[name]
     here = data.root() / folder
     if not all((here / file).exists() for file in files):
         pytest.skip(f"no {name} in {here}; set INITLAB_DATA to a torchvision root that has it")
@@ -287,7 +288,7 @@ def test_real_sets_are_the_published_ones(name, mean, sd, labels, refused, untou
 def test_raw_pixels_are_those_of_torchvision(name):
     need(name)
     raw = load(Data(name, "raw", train=1))
-    pixels = data._torchvision(name)(str(data.root()), train=False).data[3]
+    pixels = stored.torchvision_class(name)(str(data.root()), train=False).data[3]
     x = raw.test.x[3].permute(1, 2, 0).numpy()
     assert (x == np.asarray(pixels).reshape(x.shape)).all()
 
@@ -300,7 +301,7 @@ def missing(folder: Path, file: str, size: int) -> None:
 
 
 def truncated(folder: Path, file: str, size: int) -> None:
-    head = data._idx_header(file) if file in data._IDX else b""
+    head = stored.idx_header(file) if file in stored.IDX else b""
     (folder / file).write_bytes(head.ljust(size // 2, b"\0"))
 
 
@@ -310,12 +311,12 @@ def empty(folder: Path, file: str, size: int) -> None:
 
 def flipped(folder: Path, file: str, size: int) -> None:
     """The right size and header, and wrong content."""
-    head = data._idx_header(file) if file in data._IDX else b""
+    head = stored.idx_header(file) if file in stored.IDX else b""
     (folder / file).write_bytes(head.ljust(size, b"\1"))
 
 
 def too_long(folder: Path, file: str, size: int) -> None:
-    head = data._idx_header(file) if file in data._IDX else b""
+    head = stored.idx_header(file) if file in stored.IDX else b""
     (folder / file).write_bytes(head.ljust(size + 1, b"\1"))
 
 
@@ -354,7 +355,7 @@ SMALL = {
     ],
 )
 def test_wrong_files_give_one_message_with_both_remedies(name, damage, says, asks, root, refused):
-    relative, files = data._FILES[name]
+    relative, files = stored.FILES[name]
     folder, file = root / relative, SMALL[name]
     if damage is not missing:
         folder.mkdir(parents=True)
@@ -384,7 +385,7 @@ def test_train_and_test_files_mixed_up(root):
     """Right magic number, another count."""
     folder = root / "MNIST/raw"
     folder.mkdir(parents=True)
-    head = data._idx_header("t10k-labels-idx1-ubyte")
+    head = stored.idx_header("t10k-labels-idx1-ubyte")
     (folder / "train-labels-idx1-ubyte").write_bytes(head.ljust(60_008, b"\1"))
     with pytest.raises(DataError, match="train-labels-idx1-ubyte holds another number of samples"):
         load("mnist")
@@ -416,18 +417,18 @@ def tiny(tmp_path, monkeypatch) -> Path:
 
     draws, there = np.random.default_rng(0), tmp_path / "server"
     there.mkdir()
-    shapes = dict(zip(data._IDX, ((30, 28, 28), (30,), (20, 28, 28), (20,)), strict=True))
-    monkeypatch.setattr(data, "_IDX", {file: (shape, ("", "")) for file, shape in shapes.items()})
+    shapes = dict(zip(stored.IDX, ((30, 28, 28), (30,), (20, 28, 28), (20,)), strict=True))
+    monkeypatch.setattr(stored, "IDX", {file: (shape, ("", "")) for file, shape in shapes.items()})
     files, packed = {}, []
     for file, shape in shapes.items():
         most = 256 if len(shape) == 3 else 10
         body = draws.integers(0, most, shape, dtype=np.uint8).tobytes()
-        content = data._idx_header(file) + body
+        content = stored.idx_header(file) + body
         (there / file).write_bytes(content)
         (there / f"{file}.gz").write_bytes(gzip.compress(content, mtime=0))
         files[file] = (len(content), hashlib.md5(content).hexdigest())
         packed.append((f"{file}.gz", hashlib.md5((there / f"{file}.gz").read_bytes()).hexdigest()))
-    monkeypatch.setitem(data._FILES, "mnist", ("MNIST/raw", files))
+    monkeypatch.setitem(stored.FILES, "mnist", ("MNIST/raw", files))
     monkeypatch.setattr(sets.MNIST, "resources", packed)
     return there
 
@@ -453,7 +454,7 @@ def raw_files(folder: Path) -> set[str]:
 def test_a_download_ends_with_the_files_in_place(served, root):
     loaded = load("mnist")
     assert loaded.train.x.shape == (30, 1, 28, 28) and len(loaded.test.y) == 20
-    assert raw_files(root / "MNIST/raw") == set(data._IDX)
+    assert raw_files(root / "MNIST/raw") == set(stored.IDX)
 
 
 def test_a_download_completes_what_is_there_and_leaves_it_alone(served, root):
@@ -463,7 +464,7 @@ def test_a_download_completes_what_is_there_and_leaves_it_alone(served, root):
     shutil.copy(served / file, folder)
     before = (folder / file).stat()
     load("mnist")
-    assert raw_files(folder) == set(data._IDX)
+    assert raw_files(folder) == set(stored.IDX)
     assert (folder / file).stat().st_ino == before.st_ino
     assert (folder / file).stat().st_mtime_ns == before.st_mtime_ns
 
@@ -541,5 +542,5 @@ def test_a_killed_download_is_not_in_the_way(served, root):
     )
     ended = subprocess.run([sys.executable, "-c", script], timeout=120, check=False)
     assert ended.returncode == -signal.SIGKILL
-    assert not raw_files(root / "MNIST/raw") & set(data._IDX)
+    assert not raw_files(root / "MNIST/raw") & set(stored.IDX)
     assert len(load("mnist").train.y) == 30
