@@ -175,10 +175,11 @@ def table(claims: Sequence[dict[str, Any]]) -> str:
             else ""
         )
         kind = c["verdict"].replace(" ", "-")
+        networks = f"{c['n']:,}" if c["n"] else "–"
         rows.append(
             f"<tr id='claim-{c['id']}'><th scope='row'>{c['id']}</th>"
             f"<td>{html.escape(c['statement'])}{details}</td><td>{html.escape(c['paper'])}</td>"
-            f"<td>{measured(c['checks'][c['headline']])}</td><td>{c['n']:,}</td>"
+            f"<td>{measured(c['checks'][c['headline']])}</td><td>{networks}</td>"
             f"<td><span class='verdict {kind}'>{c['verdict']}</span></td></tr>"
         )
     head = "".join(

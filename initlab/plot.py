@@ -34,6 +34,7 @@ COLORS = {
     "brown": "#a4754a",
     "teal": "#15959f",
     "grey": "#858585",
+    "olive": "#87870f",
 }
 #: One colour and marker per initializer, through the whole book.
 INITIALIZERS = {
@@ -46,13 +47,13 @@ INITIALIZERS = {
     "Glorot normal": ("grey", "p"),
     "Glorot truncated, uncorrected": ("purple", "X"),
     "LeCun normal": ("brown", "h"),
-    "PyTorch default": ("brown", "*"),
+    "PyTorch default": ("olive", "*"),
     "Orthogonal": ("grey", "d"),
 }
 _SALTS = itertools.count()
 #: Size in inches of a panel of which two stand side by side.
 HALF = (3.7, 3.3)
-_CYCLE = list(zip(COLORS, ("o", "s", "^", "v", "D", "X", "P", "*"), strict=True))
+_CYCLE = list(zip(COLORS, ("o", "s", "^", "v", "D", "X", "P", "*", "h"), strict=True))
 
 
 @contextmanager
