@@ -167,7 +167,14 @@ class Store:
         temporary = self.folder / f".{name}.{os.getpid()}"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            pq.write_table(table, temporary, compression="zstd", compression_level=19)
+            pq.write_table(
+                table,
+                temporary,
+                compression="zstd",
+                compression_level=19,
+                use_dictionary=[name for name in SCHEMA.names if name != "value"],
+                column_encoding={"value": "BYTE_STREAM_SPLIT"},
+            )
             temporary.replace(self.folder / name)
         except OSError as error:
             with suppress(OSError):

@@ -71,17 +71,16 @@ def random_unit_inputs(count: int, shape: tuple[int, ...], generator: torch.Gene
 def report(measure: Lengths, M: np.ndarray) -> list[tuple[int, int, str, float]]:
     """Rows (network, layer, statistic, value) of lengths M, (networks, d + 1).
 
-    Statistics of a network: `length` (M_j), and `variance` (V̂ar[M], at layer d). Reduced:
-    `mean`, `mean_square` and `median` of M_j, `ratio_mean` and `ratio_mean_square` of
-    M_j/M_{j−1} over networks still alive at j − 1, `dead` (share with M_j = 0), and
-    `variance_mean` and `variance_median`. Reduced rows have network −1.
+    The statistic of a network is `length`, M_j. Reduced: `mean`, `mean_square` and `median` of
+    M_j, `ratio_mean` and `ratio_mean_square` of M_j/M_{j−1} over networks still alive at j − 1,
+    `dead` (share with M_j = 0), and `variance_mean` and `variance_median` of V̂ar[M]. Reduced
+    rows have network −1.
     """
     depth = M.shape[1] - 1
     keep = range(depth + 1) if measure.layers == "all" else (0, depth)
-    variance = empirical_variance(M)
     if not measure.reduce:
-        rows = [(r, j, "length", float(M[r, j])) for j in keep for r in range(len(M))]
-        return rows + [(r, depth, "variance", float(v)) for r, v in enumerate(variance)]
+        return [(r, j, "length", float(M[r, j])) for j in keep for r in range(len(M))]
+    variance = empirical_variance(M)
     reduced = []
     for j in keep:
         reduced += [

@@ -151,7 +151,6 @@ def test_report_of_single_networks():
     rows = report(Lengths(), M)
     assert (0, 2, "length", 4.0) in rows
     assert (1, 0, "length", 1.0) in rows
-    assert (0, 2, "variance", 1.0) in rows
     assert not [r for r in rows if r[1] == 1]
 
 
