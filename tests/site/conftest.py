@@ -39,17 +39,17 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         copy = tree / "_executed" / "notebooks" / notebook.name
         copy.parent.mkdir(parents=True, exist_ok=True)
         smoke = ["-p", "preset", "smoke", "-p", "recorded", "False"]
-        _run(tree, "initlab", "execute", str(notebook), str(copy), *smoke)
-    _run(tree, "jupyter_book", "build", str(tree), "-W", "-n", "--keep-going")
+        _run(tree, sys.executable, "-m", "initlab", "execute", str(notebook), str(copy), *smoke)
+    jupyter_book = str(Path(sys.executable).parent / "jupyter-book")
+    _run(tree, jupyter_book, "build", str(tree), "-W", "-n", "--keep-going")
     return tree / "_build" / "html"
 
 
-def _run(tree: Path, module: str, *arguments: str) -> None:
-    command = [sys.executable, "-m", module, *arguments]
+def _run(tree: Path, *command: str) -> None:
     fresh = os.environ | {"INITLAB_STORE": str(tree / "store")}
     done = subprocess.run(command, cwd=ROOT, env=fresh, capture_output=True, text=True)
     if done.returncode:
-        pytest.fail(f"{' '.join(command[1:])}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
+        pytest.fail(f"{' '.join(command)}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
 
 
 class _Quiet(SimpleHTTPRequestHandler):
