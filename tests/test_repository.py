@@ -6,11 +6,13 @@ import json
 import re
 import subprocess
 import tomllib
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
@@ -61,6 +63,20 @@ def test_every_dependency_is_pinned_within_its_range(requirement):
     assert requirement.specifier.contains(known[name], prereleases=True)
 
 
+def test_no_pin_refuses_a_python_that_the_package_allows():
+    """A machine's Python is often the first of its line: Debian 12 has 3.11.2."""
+    known = pins()
+    lowest = PROJECT["requires-python"].removeprefix(">=") + ".0"
+    asked = {
+        canonicalize_name(d.name): d.metadata["Requires-Python"]
+        for d in distributions()
+        if known.get(canonicalize_name(d.name)) == Version(d.version)
+    }
+    assert len(asked) > len(known) / 2, "this environment is not the pinned one"
+    wrong = {n: r for n, r in asked.items() if r and not SpecifierSet(r).contains(lowest)}
+    assert not wrong
+
+
 def test_torch_and_torchvision_are_a_pair():
     known = pins()
     assert (str(known["torch"]), str(known["torchvision"])) == ("2.14.1", "0.29.1")
@@ -96,7 +112,7 @@ def test_layout():
 
 
 def test_no_file_names_a_place_on_some_machine():
-    place = re.compile(r"(?<![\w.\-/])/(?:wo" + r"rk|ro" + r"ot|ho" + r"me|Users)/\w")
+    place = re.compile(r"(?<![\w.\-/])/(?:wo" + r"rk|ro" + r"ot|ho" + r"me|tm" + r"p|Users)/\w")
     wrong = {file: m[0] for file, text in texts().items() if (m := place.search(text))}
     assert not wrong
 
