@@ -1,0 +1,44 @@
+"""Losses of many networks at once."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from initlab.spec import spec
+
+
+@spec
+class CrossEntropy:
+    """Softmax cross-entropy, averaged over the batch; `smoothing` as in
+    `torch.nn.functional.cross_entropy`.
+    """
+
+    smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse smoothing outside [0, 1)."""
+        if not 0 <= self.smoothing < 1:
+            raise ValueError(f"smoothing must be ≥ 0 and < 1, not {self.smoothing}")
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Loss of each of R networks, (R, B, classes) → (R,).
+
+        `targets` are classes, (B,) or (R, B), or soft: probabilities (B, classes) or
+        (R, B, classes).
+        """
+        logs = F.log_softmax(logits, -1)
+        if targets.is_floating_point():
+            s = self.smoothing
+            soft = targets if s == 0 else (1 - s) * targets + s / logits.shape[-1]
+            return -(soft * logs).sum(-1).mean(-1)
+        chosen = targets.expand(logits.shape[:-1]).unsqueeze(-1)
+        right = -logs.gather(-1, chosen).squeeze(-1)
+        if self.smoothing == 0:
+            return right.mean(-1)
+        return ((1 - self.smoothing) * right - self.smoothing * logs.mean(-1)).mean(-1)
+
+
+Loss: TypeAlias = CrossEntropy
