@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from initlab.init.contract import Rule
-from initlab.init.fans import WEIGHTED, Fans, fans, gain, gaussian_mean
+from initlab.init.fans import NORMS, WEIGHTED, Fans, fans, gain, gaussian_mean
 from initlab.init.random import (
     Constant,
     GlorotNormal,
@@ -65,7 +65,8 @@ def initialize(
 ) -> dict[str, Tensor]:
     """New values for the weights of every linear layer and convolution, and for their biases.
 
-    The module is only read (it may live on the meta device); put the values in with
+    Normalization layers start as in torch, with weights of one and biases of zero, and draw
+    nothing. The module is only read (it may live on the meta device); put the values in with
     `module.load_state_dict(params, strict=False)`. With `count`, that many independent networks
     are drawn at once and each tensor is (count, *shape). Biases are zero unless `bias` is given.
 
@@ -77,13 +78,17 @@ def initialize(
     bias = Zeros() if bias is None else bias
     params: dict[str, Tensor] = {}
     for path, layer in module.named_modules():
-        if not isinstance(layer, WEIGHTED):
+        if isinstance(layer, WEIGHTED):
+            of, rules = fans(layer), (rule, bias)
+        elif isinstance(layer, NORMS):
+            of, rules = Fans(1, 1), (Constant(1.0), Zeros())  # whatever the fans
+        else:
             continue
-        for name, how in (("weight", rule), ("bias", bias)):
+        for name, how in zip(("weight", "bias"), rules, strict=True):
             tensor = getattr(layer, name)
             if tensor is None:
                 continue
-            drawn = how.stack(fans(layer), tuple(tensor.shape), generator, count or 1)
+            drawn = how.stack(of, tuple(tensor.shape), generator, count or 1)
             value = drawn if count is not None else drawn[0]
             params[f"{path}.{name}".lstrip(".")] = value.to(device)
     return params

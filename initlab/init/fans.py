@@ -22,6 +22,8 @@ CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 #: Modules whose `weight` an initialization rule draws.
 WEIGHTED = (nn.Linear, *CONVS, *TRANSPOSED)
+#: Modules that normalize, then scale by `weight` and shift by `bias`: at first by one and zero.
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.LayerNorm, nn.GroupNorm)
 
 
 class Fans(NamedTuple):

@@ -108,11 +108,38 @@ def test_initialize_only_reads_the_module():
     state = torch.get_rng_state()
     params = initialize(module, init.HeNormal(), seeded())
     assert torch.equal(torch.get_rng_state(), state)
-    assert set(params) == {"0.weight", "0.bias", "3.weight", "3.bias"}
+    assert set(params) == set(dict(module.named_parameters()))
     for name, value in module.state_dict().items():
         assert torch.equal(value, before[name])
     module.load_state_dict(params, strict=False)
     assert torch.equal(module[0].weight, params["0.weight"])
+
+
+NORMALIZED = {
+    "BatchNorm1d": (nn.Linear(3, 4), nn.BatchNorm1d(4)),
+    "BatchNorm2d": (nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)),
+    "BatchNorm3d": (nn.Conv3d(3, 4, 3), nn.BatchNorm3d(4)),
+    "LayerNorm": (nn.Linear(3, 4), nn.LayerNorm(4)),
+    "GroupNorm": (nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4)),
+}
+
+
+@pytest.mark.parametrize("kind", NORMALIZED)
+def test_normalization_starts_at_one_and_zero_and_draws_nothing(kind):
+    first, norm = NORMALIZED[kind]
+    one, two = seeded(3), seeded(3)
+    how = {"bias": init.Normal(0.1), "count": 2}
+    with_norm = initialize(nn.Sequential(first, norm, nn.Linear(4, 2)), init.HeNormal(), one, **how)
+    without = initialize(nn.Sequential(first, nn.Linear(4, 2)), init.HeNormal(), two, **how)
+    assert torch.equal(with_norm["1.weight"], torch.ones(2, 4))
+    assert torch.equal(with_norm["1.bias"], torch.zeros(2, 4))
+    assert torch.equal(with_norm["2.weight"], without["1.weight"])
+    assert torch.equal(one.get_state(), two.get_state())
+
+
+def test_normalization_without_parameters_has_none():
+    plain = nn.Sequential(nn.BatchNorm1d(4, affine=False), nn.LayerNorm(4, bias=False))
+    assert set(initialize(plain, init.HeNormal(), seeded())) == {"1.weight"}
 
 
 def test_initialize_stacks_independent_networks():
@@ -127,8 +154,7 @@ def test_initialize_works_on_torchvision():
     with torch.device("meta"):
         module = resnet18()
     params = initialize(module, init.HeNormal(), seeded())
-    convolutions = [n for n, m in module.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
-    assert {f"{n}.weight" for n in convolutions} <= set(params)
+    assert set(params) == set(dict(module.named_parameters()))
 
 
 def test_torch_default_is_torchs_default():

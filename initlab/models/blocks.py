@@ -1,0 +1,51 @@
+"""Parts that the convolutional families share."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from torch import nn
+
+from initlab.models.activations import Activation
+
+
+def convolution(
+    before: int, after: int, norm: str, kernel: int = 3, stride: int = 1, groups: int = 1
+) -> nn.Conv2d:
+    """A convolution that keeps the size up to its stride.
+
+    It has a bias only in networks without normalization, which would take it away again.
+    """
+    return nn.Conv2d(
+        before,
+        after,
+        kernel,
+        stride,
+        padding=kernel // 2,
+        groups=groups,
+        bias=norm == "none",
+    )
+
+
+def normalization(norm: str, channels: int) -> nn.Module:
+    """The normalization of that name over `channels`."""
+    return nn.BatchNorm2d(channels) if norm == "batch" else nn.Identity()
+
+
+def conv_norm(before: int, after: int, norm: str, **how: int) -> OrderedDict[str, nn.Module]:
+    """A convolution (`how` as for `convolution`) and its normalization."""
+    return OrderedDict(
+        conv=convolution(before, after, norm, **how), norm=normalization(norm, after)
+    )
+
+
+def conv_norm_act(before: int, after: int, norm: str, act: str, **how: int) -> nn.Sequential:
+    """A convolution (`how` as for `convolution`), its normalization and an activation."""
+    return nn.Sequential(conv_norm(before, after, norm, **how) | {"act": Activation(act)})
+
+
+def average_head(channels: int, outputs: int) -> OrderedDict[str, nn.Module]:
+    """Global averaging and a linear head."""
+    return OrderedDict(
+        pool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), head=nn.Linear(channels, outputs)
+    )

@@ -1,0 +1,182 @@
+"""Fully connected networks, plain and residual."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import torch
+from torch import Tensor, nn
+
+from initlab.models.activations import Activation, activation
+from initlab.models.stacked import Params, Tap, check_widths, examples_last, linear
+from initlab.spec import spec
+
+
+@spec
+class MLP:
+    """A fully connected network: hidden layers of the given `widths`, then a linear head.
+
+    `outputs=None` leaves the head out, so that the last hidden layer is the output.
+    """
+
+    widths: tuple[int, ...]
+    inputs: int = 784
+    outputs: int | None = 10
+    activation: str = "relu"
+    bias: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse impossible widths and unknown activations."""
+        check_widths("widths", self.widths)
+        activation(self.activation)
+
+    @classmethod
+    def constant(cls, depth: int, width: int, **fields) -> MLP:
+        """`depth` hidden layers of one `width`.
+
+        >>> MLP.constant(3, 20).widths
+        (20, 20, 20)
+        """
+        if depth < 1:
+            raise ValueError(f"depth must be ≥ 1, not {depth}")
+        return cls(widths=(width,) * depth, **fields)
+
+    @property
+    def depth(self) -> int:
+        """Number of hidden layers."""
+        return len(self.widths)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one input."""
+        return (self.inputs,)
+
+    def build(self, device: str | torch.device = "cpu") -> nn.Module:
+        """The network as a `torch.nn.Module` with PyTorch's own initialization."""
+        modules: OrderedDict[str, nn.Module] = OrderedDict()
+        before = self.inputs
+        for j, width in enumerate(self.widths, 1):
+            modules[f"layer{j}"] = nn.Linear(before, width, bias=self.bias, device=device)
+            modules[f"act{j}"] = Activation(self.activation)
+            before = width
+        if self.outputs is not None:
+            modules["head"] = nn.Linear(before, self.outputs, bias=self.bias, device=device)
+        return nn.Sequential(modules)
+
+    def forward(self, params: Params, x: Tensor, tap: Tap | None = None) -> Tensor:
+        """Outputs (R, B, outputs) of R networks on `x`, (B, inputs) shared or (R, B, inputs)."""
+        phi = activation(self.activation)
+        h = examples_last(x, self.inputs)
+        if tap:
+            tap(h)
+        for j in range(1, self.depth + 1):
+            h = phi(linear(params, f"layer{j}", h))
+            if tap:
+                tap(h)
+        if self.outputs is not None:
+            h = linear(params, "head", h)
+        return h.transpose(-1, -2)
+
+
+class ResidualBlock(nn.Module):
+    """x + η N(x), where N is ReLU(W x + b), or W₂ ReLU(W₁ x + b₁) + b₂."""
+
+    def __init__(
+        self, width: int, eta: float, matrices: int, name: str, bias: bool, device
+    ) -> None:
+        """Make the module N of `matrices` layers of the given `width`."""
+        super().__init__()
+        self.eta = eta
+        self.linear1 = nn.Linear(width, width, bias=bias, device=device)
+        self.act = Activation(name)
+        if matrices == 2:
+            self.linear2 = nn.Linear(width, width, bias=bias, device=device)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """One residual step."""
+        y = self.act(self.linear1(x))
+        if hasattr(self, "linear2"):
+            y = self.linear2(y)
+        return x + self.eta * y
+
+
+@spec
+class ResidualMLP:
+    """x_l = x_{l−1} + η_l N_l(x_{l−1}) for l = 1 … modules (Hanin & Rolnick 2018, section 3).
+
+    `scales` is η: a number b for η_l = b^l (so `1.0` is the plain residual network), or one
+    number per module. N_l has one matrix, ReLU(W x), or two, W₂ ReLU(W₁ x). With `inputs`
+    a linear stem maps the data to the residual stream; without, inputs are `width` long.
+    """
+
+    modules: int
+    width: int
+    scales: float | tuple[float, ...] = 1.0
+    matrices: int = 1
+    inputs: int | None = None
+    outputs: int | None = None
+    activation: str = "relu"
+    bias: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse impossible sizes and a list of scales of the wrong length."""
+        check_widths("modules and width", (self.modules, self.width))
+        activation(self.activation)
+        if self.matrices not in (1, 2):
+            raise ValueError(f"a residual module has 1 or 2 matrices, not {self.matrices}")
+        if isinstance(self.scales, int):
+            object.__setattr__(self, "scales", float(self.scales))
+        if isinstance(self.scales, tuple) and len(self.scales) != self.modules:
+            raise ValueError(f"{len(self.scales)} scales were given for {self.modules} modules")
+
+    @property
+    def depth(self) -> int:
+        """Number of residual modules."""
+        return self.modules
+
+    @property
+    def etas(self) -> tuple[float, ...]:
+        """η_1 … η_L."""
+        if isinstance(self.scales, tuple):
+            return self.scales
+        return tuple(self.scales**l for l in range(1, self.modules + 1))  # noqa: E741
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one input."""
+        return (self.width if self.inputs is None else self.inputs,)
+
+    def build(self, device: str | torch.device = "cpu") -> nn.Module:
+        """The network as a `torch.nn.Module` with PyTorch's own initialization."""
+        modules: OrderedDict[str, nn.Module] = OrderedDict()
+        if self.inputs is not None:
+            modules["stem"] = nn.Linear(self.inputs, self.width, bias=self.bias, device=device)
+        for j, eta in enumerate(self.etas, 1):
+            modules[f"block{j}"] = ResidualBlock(
+                self.width, eta, self.matrices, self.activation, self.bias, device
+            )
+        if self.outputs is not None:
+            modules["head"] = nn.Linear(self.width, self.outputs, bias=self.bias, device=device)
+        return nn.Sequential(modules)
+
+    def forward(self, params: Params, x: Tensor, tap: Tap | None = None) -> Tensor:
+        """Outputs (R, B, outputs) of R networks on `x`, (B, inputs) shared or (R, B, inputs).
+
+        The tap sees the residual stream: the stem's output first, where there is a stem.
+        """
+        phi = activation(self.activation)
+        h = examples_last(x, self.input_shape[0])
+        if self.inputs is not None:
+            h = linear(params, "stem", h)
+        if tap:
+            tap(h)
+        for j, eta in enumerate(self.etas, 1):
+            y = phi(linear(params, f"block{j}.linear1", h))
+            if self.matrices == 2:
+                y = linear(params, f"block{j}.linear2", y)
+            h = h + eta * y
+            if tap:
+                tap(h)
+        if self.outputs is not None:
+            h = linear(params, "head", h)
+        return h.transpose(-1, -2)

@@ -1,0 +1,40 @@
+"""What stacks of networks share: their parameters, their taps, one linear layer of them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+#: Parameters of R networks: name → tensor (R, *shape).
+Params: TypeAlias = Mapping[str, Tensor]
+#: Called with the input and then with each hidden layer's output, (R, units, ..., batch).
+Tap: TypeAlias = Callable[[Tensor], None]
+
+
+def check_widths(what: str, widths: tuple[int, ...]) -> None:
+    """Raise `ValueError` naming `what` unless every width is a whole number ≥ 1."""
+    if not widths or any(not isinstance(w, int) or w < 1 for w in widths):
+        raise ValueError(f"{what} must be one or more whole numbers ≥ 1, not {widths!r}")
+
+
+def examples_last(x: Tensor, features: int) -> Tensor:
+    """(B, features) → (features, B), or (R, B, features) → (R, features, B)."""
+    if x.shape[-1] != features or x.dim() not in (2, 3):
+        raise ValueError(
+            f"this network takes vectors of {features} features, (batch, {features}) or "
+            f"(networks, batch, {features}); the input has shape {tuple(x.shape)}"
+        )
+    return x.transpose(-1, -2)
+
+
+def linear(params: Params, name: str, h: Tensor) -> Tensor:
+    """W h + b for R networks; `h` is (R, in, B), or (in, B) when all networks share it."""
+    W = params[f"{name}.weight"]  # (R, out, in)
+    b = params.get(f"{name}.bias")  # (R, out)
+    if h.dim() == 2:  # one large product instead of R small ones
+        out = (W.flatten(0, 1) @ h).unflatten(0, W.shape[:2])
+        return out if b is None else out + b.unsqueeze(-1)
+    return torch.bmm(W, h) if b is None else torch.baddbmm(b.unsqueeze(-1), W, h)
