@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-import torch
 from torch import Tensor
+
+from initlab.models import products
 
 #: Parameters of R networks: name → tensor (R, *shape).
 Params: TypeAlias = Mapping[str, Tensor]
@@ -34,7 +35,5 @@ def linear(params: Params, name: str, h: Tensor) -> Tensor:
     """W h + b for R networks; `h` is (R, in, B), or (in, B) when all networks share it."""
     W = params[f"{name}.weight"]  # (R, out, in)
     b = params.get(f"{name}.bias")  # (R, out)
-    if h.dim() == 2:  # one large product instead of R small ones
-        out = (W.flatten(0, 1) @ h).unflatten(0, W.shape[:2])
-        return out if b is None else out + b.unsqueeze(-1)
-    return torch.bmm(W, h) if b is None else torch.baddbmm(b.unsqueeze(-1), W, h)
+    out = products.shared(W, h.mT) if h.dim() == 2 else products.batched(W, h)
+    return out if b is None else out.add_(b.unsqueeze(-1))

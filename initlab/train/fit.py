@@ -1,110 +1,38 @@
 """Training many networks as one: one step moves every network of a group.
 
-The networks of a group share architecture, data, batches and optimizer; they differ in where
-they start. A network that has reached its target leaves the group, so that the others get its
-time.
+The networks of a group share architecture, data, batch size and kind of optimizer. They may
+differ in where they start, in every number of the optimizer, in their labels and in the order
+of their batches. A network that has reached its end leaves the group, so that the others get
+its time.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import ceil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from math import isfinite
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from initlab.augment import Augment
 from initlab.data import DataSet, Split
-from initlab.models import Model, Params
-from initlab.spec import spec
+from initlab.models import Model, Params, products
+from initlab.train.batches import Batches, per_network
+from initlab.train.budget import Budget, Curves, Outcome
+from initlab.train.group import group
+from initlab.train.loss import CrossEntropy, Loss
+from initlab.train.optim import Optimizer, Step
+from initlab.train.schedule import ConstantRate, Schedule
 
-#: How far below the target an accuracy on 500 or more examples must lie for the whole test set
-#: not to be asked: about four standard errors.
+#: How far below the goal an accuracy on 500 or more examples must lie for the whole set not to
+#: be asked: about four standard errors.
 MARGIN = 0.07
-
-
-@spec
-class SGD:
-    """Plain stochastic gradient descent: θ ← θ − lr ∇L."""
-
-    lr: float = 0.01
-
-    def __post_init__(self) -> None:
-        """Refuse rates that are not positive."""
-        if not self.lr > 0:
-            raise ValueError(f"lr must be > 0, not {self.lr}")
-
-
-@spec
-class Budget:
-    """How long to train, and what counts as having started.
-
-    Training ends after `epochs`, or when test accuracy reaches `target`, or when the loss is
-    no longer finite. Networks are looked at after every step at first, and then each time that
-    the number of steps has grown by `resolution`: a start is located to that relative precision.
-    """
-
-    epochs: int = 100
-    batch_size: int = 1024
-    target: float | None = None
-    resolution: float = 0.03
-
-    def __post_init__(self) -> None:
-        """Refuse empty budgets and targets that are no accuracies."""
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be ≥ 1, not {getattr(self, name)}")
-        if self.target is not None and not 0 < self.target <= 1:
-            raise ValueError(f"target is an accuracy in (0, 1], not {self.target}")
-        if not self.resolution > 0:
-            raise ValueError(f"resolution must be > 0, not {self.resolution}")
-
-    def check_steps(self, last: int) -> set[int]:
-        """The steps after which networks are looked at, up to and including `last`.
-
-        >>> sorted(Budget(resolution=0.5).check_steps(20))
-        [1, 2, 3, 5, 8, 12, 18, 20]
-        """
-        steps, step = {last}, 1
-        while step < last:
-            steps.add(step)
-            step = max(step + 1, ceil(step * (1 + self.resolution)))
-        return steps
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How one network's training ended.
-
-    `epochs` is where the target was first seen reached, or the budget where it was not
-    (`reached` is False: the value is censored). `diverged`: the loss was no longer finite.
-    """
-
-    epochs: float
-    reached: bool
-    diverged: bool
-    train_loss: float
-    test_accuracy: float
-
-    def rows(self) -> list[tuple[str, float]]:
-        """(statistic, value) of each field."""
-        return [(name, float(value)) for name, value in vars(self).items()]
-
-
-def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
-    """Mean softmax cross-entropy of each network, (R, B, classes), (B,) → (R,)."""
-    R, B, _ = logits.shape
-    losses = F.cross_entropy(logits.flatten(0, 1), y.repeat(R), reduction="none")
-    return losses.view(R, B).mean(1)
-
-
-@torch.no_grad()
-def accuracy(model: Model, params: Params, split: Split, batch_size: int = 2048) -> Tensor:
-    """Share of `split` that each of R networks classifies rightly: (R,)."""
-    right = torch.zeros((), device=split.y.device)
-    for x, y in zip(split.x.split(batch_size), split.y.split(batch_size), strict=True):
-        right = right + (model.forward(params, x).argmax(-1) == y).sum(-1)
-    return right / len(split.y)
+#: Examples that are evaluated at once.
+EVALUATED = 2048
+PRECISIONS = ("float32", "tf32", "bf16")
 
 
 def fit(
@@ -112,70 +40,284 @@ def fit(
     params: Params,
     data: DataSet,
     *,
-    optimizer: SGD,
+    optimizer: Optimizer | Sequence[Optimizer],
     budget: Budget,
-    order: torch.Generator,
+    order: torch.Generator | Sequence[torch.Generator],
+    loss: Loss | None = None,
+    schedule: Schedule | None = None,
+    targets: Tensor | None = None,
+    augment: Augment | None = None,
+    curves: Curves | None = None,
+    precision: str = "float32",
 ) -> list[Outcome]:
     """Train R networks from `params`, (R, *shape) each; how each of them ended.
 
-    All networks see the same batches, drawn anew for every epoch by `order`. Inputs are
-    flattened when the model takes vectors. An untrained network that is already at the target
-    counts as reached at epoch 0.
+    `optimizer` and `order` are one for all networks, or one for each; networks whose order is
+    the same generator see the same batches, drawn anew for every epoch. `targets` replaces the
+    training classes: (N,) or (R, N) classes, or soft targets (N, classes) or (R, N, classes).
+    Inputs are flattened when the model takes vectors. `precision` is "float32", "tf32" (only
+    changes products on CUDA) or "bf16" (autocast). On the CPU the networks are shared out among
+    torch's threads.
+
+    An untrained network that is already at its goal counts as reached at epoch 0.
+
+    Raises `ValueError` when model, data, targets and numbers of networks do not fit together.
     """
     data = _shaped(model, data)
-    names = list(params)
-    theta = [params[n].detach().clone() for n in names]
-    alive = list(range(theta[0].shape[0]))  # which run each row of theta is
-    outcomes: dict[int, Outcome] = {}
-    count = len(data.train.y)
-    steps = ceil(count / budget.batch_size)  # of one epoch; the last batch may be smaller
-    check_at = budget.check_steps(steps * budget.epochs)
-    loss = torch.zeros(len(alive))
-    # A network far from the target is told apart on a tenth of a large test set.
-    every = 10 if len(data.test.y) >= 5000 else 1
-    glance = Split(data.test.x[::every], data.test.y[::every])
+    R = next(iter(params.values())).shape[0]
+    optimizers, orders = _each("optimizer", optimizer, R), _each("order", order, R)
+    if precision not in PRECISIONS:
+        raise ValueError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
+    if targets is not None:
+        data = _relabelled(data, targets, R)
 
-    def check(epoch: float, last: bool) -> None:
-        nonlocal theta, alive, loss
-        finite = torch.isfinite(loss).tolist()
-        rows = list(range(len(alive)))
-        if budget.target is not None and not last:
-            near = accuracy(model, _named(names, theta), glance) >= budget.target - MARGIN
-            rows = [r for r in rows if near[r] or not finite[r]]
+    def part(rows: range, generators: dict[int, torch.Generator]) -> list[Outcome]:
+        cut = slice(rows.start, rows.stop)
+        y = data.train.y[cut] if per_network(data.train.y) else data.train.y
+        return _Training(
+            model,
+            {name: p[cut] for name, p in params.items()},
+            DataSet(data.name, Split(data.train.x, y), data.test, data.classes),
+            optimizers[cut],
+            budget,
+            [generators[id(g)] for g in orders[cut]],
+            loss or CrossEntropy(),
+            schedule or ConstantRate(),
+            augment,
+            curves,
+            precision,
+        ).run()
+
+    threads = torch.get_num_threads() if data.train.x.device.type == "cpu" else 1
+    parts = min(threads, R)
+    generators = {id(g): g for g in orders}
+    if parts == 1:
+        return part(range(R), generators)
+    # Each thread has its own copies of the generators, so that all draw the same batches.
+    copies = [{i: g.clone_state() for i, g in generators.items()} for _ in range(parts - 1)]
+
+    def alone(rows: range, own: dict[int, torch.Generator]) -> list[Outcome]:
+        torch.set_num_threads(1)  # for this thread; the caller's number is put back below
+        return part(rows, own)
+
+    cuts = [range(i * R // parts, (i + 1) * R // parts) for i in range(parts)]
+    try:
+        with ThreadPoolExecutor(parts) as pool:
+            ended = list(pool.map(alone, cuts, [generators, *copies]))
+    finally:
+        torch.set_num_threads(threads)
+    return [outcome for outcomes in ended for outcome in outcomes]
+
+
+class _Training:
+    """One group in training; `run` gives the outcomes in the order of the networks."""
+
+    def __init__(
+        self,
+        model: Model,
+        params: Params,
+        data: DataSet,
+        optimizers: Sequence[Optimizer],
+        budget: Budget,
+        orders: Sequence[torch.Generator],
+        loss: Loss,
+        schedule: Schedule,
+        augment: Augment | None,
+        curves: Curves | None,
+        precision: str,
+    ) -> None:
+        self.data, self.budget, self.loss, self.schedule = data, budget, loss, schedule
+        self.curves, self.precision = curves, precision
+        self.group = group(model, params)
+        self.update = Step(optimizers, self.group.theta)
+        self.batches = Batches(data.train, budget.batch_size, orders, augment)
+        R = len(optimizers)
+        self.alive = list(range(R))  # which run each row is
+        self.losses, self.total, self.waited = torch.zeros(3, R, device=data.train.x.device)
+        self.best = torch.full_like(self.total, torch.inf)
+        self.outcomes: dict[int, Outcome] = {}
+        self.curve: dict[int, list[tuple[int, str, float]]] = {r: [] for r in self.alive}
+        distance = curves is not None and "distance" in curves.statistics
+        self.start = [t.clone() for t in self.group.theta] if distance else []
+
+    def run(self) -> list[Outcome]:
+        """Train until every network has ended."""
+        with products.fast():
+            return self._run()
+
+    def _run(self) -> list[Outcome]:
+        per_epoch, epochs = self.batches.steps, self.budget.epochs
+        last = per_epoch * epochs
+        check_at = self.budget.check_steps(last)
+        look_at = self.curves.steps(last) if self.curves else set()
+        self._look(0, look_at)
+        self._check(0, per_epoch, last)
+        for epoch in range(epochs):
+            if self.alive:
+                self.batches.shuffle()
+                self.total.zero_()
+            for i in range(per_epoch):
+                if not self.alive:
+                    break
+                step = epoch * per_epoch + i
+                with _precision(self.precision, self.losses.device):
+                    self.losses, grads = self.group.gradients(*self.batches.batch(i), self.loss)
+                self.update(self.group.theta, grads, self.schedule.factor(step, last, per_epoch))
+                self.total += self.losses
+                self._look(step + 1, look_at)
+                if step + 1 in check_at:
+                    self._check(step + 1, per_epoch, last)
+            if self.budget.patience is not None and self.alive:
+                self._wait((epoch + 1) * per_epoch, per_epoch)
+        return [self.outcomes[r] for r in sorted(self.outcomes)]
+
+    def _check(self, step: int, per_epoch: int, last: int) -> None:
+        """Let networks go that are at their goal, have diverged, or are at the last step."""
+        finite = torch.isfinite(self.losses).tolist()
+        goal, rows = self.budget.goal, list(range(len(self.alive)))
+        reached = [False] * len(rows)
+        if goal is not None:
+            asked = [r for r in rows if finite[r]]
+            split = self.data.test if self.budget.fitted is None else self.batches.train
+            # A network far from its goal is told apart on a tenth of a large set.
+            if len(split.x) >= 5000 and asked:
+                a = self._whole(_tenth(split), asked)[1]
+                asked = [r for r, near in zip(asked, a >= goal - MARGIN, strict=True) if near]
+            if asked:
+                a = self._whole(split, asked)[1]
+                for row, value in zip(asked, a.tolist(), strict=True):
+                    reached[row] = value >= goal
+        ended = [r for r in rows if reached[r] or not finite[r] or step == last]
+        self._end(ended, step, per_epoch, reached)
+
+    def _wait(self, step: int, per_epoch: int) -> None:
+        """Let networks go whose training loss has stopped falling."""
+        better = self.total < self.best
+        self.best = torch.where(better, self.total, self.best)
+        self.waited = torch.where(better, torch.zeros_like(self.waited), self.waited + 1)
+        assert self.budget.patience is not None
+        ended = (self.waited >= self.budget.patience).nonzero().flatten().tolist()
+        self._end(ended, step, per_epoch, [False] * len(self.alive))
+
+    def _end(self, rows: Sequence[int], step: int, per_epoch: int, reached: Sequence[bool]) -> None:
         if not rows:
             return
-        seen = accuracy(model, _named(names, [t[rows] for t in theta]), data.test).tolist()
-        for row, a in zip(rows, seen, strict=True):
-            reached = finite[row] and budget.target is not None and a >= budget.target
-            if reached or last or not finite[row]:
-                at = epoch if reached else float(budget.epochs)
-                ended = Outcome(at, reached, not finite[row], float(loss[row]), a)
-                outcomes[alive[row]] = ended
-        kept = [row for row, run in enumerate(alive) if run not in outcomes]
-        if len(kept) < len(alive):
-            theta = [t[kept] for t in theta]
-            alive, loss = [alive[row] for row in kept], loss[kept]
+        seen = self._whole(self.data.test, rows)[1].tolist()
+        params = self.group.params()
+        for row, accuracy in zip(rows, seen, strict=True):
+            run, loss = self.alive[row], float(self.losses[row])
+            self.outcomes[run] = Outcome(
+                epochs=step / per_epoch if reached[row] else float(self.budget.epochs),
+                reached=reached[row],
+                diverged=not isfinite(loss),
+                train_loss=loss,
+                test_accuracy=accuracy,
+                steps=step,
+                curves=tuple(self.curve[run]),
+                params={name: t[row].clone() for name, t in params.items()},
+            )
+        kept = [row for row in range(len(self.alive)) if row not in set(rows)]
+        if not kept:
+            self.alive = []
+            return
+        self.group.keep(kept)
+        self.update.keep(kept)
+        self.batches.keep(kept)
+        self.start = [t[kept] for t in self.start]
+        self.losses, self.total = self.losses[kept], self.total[kept]
+        self.best, self.waited = self.best[kept], self.waited[kept]
+        self.alive = [self.alive[row] for row in kept]
 
-    check(0.0, last=False)
-    for epoch in range(budget.epochs):
-        shuffled = torch.randperm(count, generator=order).to(data.train.y.device)
-        for step, chosen in enumerate(shuffled.split(budget.batch_size), 1):
-            if not alive:
-                return [outcomes[r] for r in sorted(outcomes)]
-            leaves = [t.requires_grad_() for t in theta]
-            logits = model.forward(_named(names, leaves), data.train.x[chosen])
-            losses = cross_entropy(logits, data.train.y[chosen])
-            gradients = torch.autograd.grad(losses.sum(), leaves)
-            theta = [t.detach() for t in leaves]
-            torch._foreach_add_(theta, gradients, alpha=-optimizer.lr)
-            loss = losses.detach()
-            if epoch * steps + step in check_at:
-                check(epoch + step / steps, last=step == steps and epoch + 1 == budget.epochs)
-    return [outcomes[r] for r in sorted(outcomes)]
+    def _whole(self, split: Split, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Loss and accuracy of the networks in `rows` on a whole set."""
+        chosen = None if len(rows) == len(self.alive) else list(rows)
+        y = split.y[list(rows)] if per_network(split.y) else split.y.unsqueeze(0)
+        loss = right = torch.zeros(len(rows), device=split.x.device)
+        for at in range(0, len(split.x), EVALUATED):
+            x, targets = split.x[at : at + EVALUATED], y[:, at : at + EVALUATED]
+            logits = self.group.predict(x, chosen)
+            loss = loss + self.loss(logits, targets) * len(x)
+            classes = targets.argmax(-1) if targets.is_floating_point() else targets
+            right = right + (logits.argmax(-1) == classes).sum(-1)
+        return loss / len(split.x), right / len(split.x)
+
+    def _look(self, step: int, at: set[int]) -> None:
+        """Note the statistics that are followed."""
+        if step not in at or self.curves is None:
+            return
+        wanted, found = self.curves.statistics, {}
+        rows = range(len(self.alive))
+        for name, split in (("train", self.batches.train), ("test", self.data.test)):
+            if f"{name}_loss" in wanted or f"{name}_accuracy" in wanted:
+                found[f"{name}_loss"], found[f"{name}_accuracy"] = self._whole(split, rows)
+        if "norm" in wanted:
+            found["norm"] = _lengths(self.group.theta)
+        if "distance" in wanted:
+            moved = [t - s for t, s in zip(self.group.theta, self.start, strict=True)]
+            found["distance"] = _lengths(moved)
+        for name in wanted:
+            for run, value in zip(self.alive, found[name].tolist(), strict=True):
+                self.curve[run].append((step, name, value))
 
 
-def _named(names: list[str], tensors: list[Tensor]) -> Params:
-    return dict(zip(names, tensors, strict=True))
+@torch.no_grad()
+def accuracy(model: Model, params: Params, split: Split) -> Tensor:
+    """Share of `split` that each of R networks classifies rightly: (R,)."""
+    networks = group(model, params)
+    right = torch.zeros((), device=split.y.device)
+    for x, y in zip(split.x.split(EVALUATED), split.y.split(EVALUATED), strict=True):
+        right = right + (networks.predict(x).argmax(-1) == y).sum(-1)
+    return right / len(split.y)
+
+
+def _tenth(split: Split) -> Split:
+    y = split.y[:, ::10] if per_network(split.y) else split.y[::10]
+    return Split(split.x[::10], y)
+
+
+def _lengths(tensors: Sequence[Tensor]) -> Tensor:
+    """Euclidean length of each network's tensors together: (R, *shape) each → (R,)."""
+    return torch.stack([t.flatten(1).double().square().sum(1) for t in tensors]).sum(0).sqrt()
+
+
+@contextmanager
+def _precision(name: str, device: torch.device) -> Iterator[None]:
+    if name == "bf16":
+        with torch.autocast(device.type, torch.bfloat16):
+            yield
+        return
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    tf32 = name == "tf32"
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+    try:
+        yield
+    finally:
+        if device.type == "cuda":
+            torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+
+
+def _each(what: str, value: Any, R: int) -> list[Any]:
+    """One value per network."""
+    if not isinstance(value, Sequence):
+        return [value] * R
+    if len(value) != R:
+        raise ValueError(f"{len(value)} values of {what} were given for {R} networks")
+    return list(value)
+
+
+def _relabelled(data: DataSet, targets: Tensor, R: int) -> DataSet:
+    """`data` with `targets` in place of its training classes."""
+    y, N = targets.to(data.train.x.device), len(data.train.x)
+    shapes = [(N,), (R, N)]
+    if y.is_floating_point():
+        shapes = [(*shape, data.classes) for shape in shapes]
+    if tuple(y.shape) not in shapes:
+        raise ValueError(
+            f"targets must have shape {shapes[0]} or, for each network, {shapes[1]}, not "
+            f"{tuple(y.shape)}"
+        )
+    return DataSet(data.name, Split(data.train.x, y), data.test, data.classes)
 
 
 def _shaped(model: Model, data: DataSet) -> DataSet:

@@ -26,19 +26,20 @@ class CrossEntropy:
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Loss of each of R networks, (R, B, classes) → (R,).
 
-        `targets` are classes, (B,) or (R, B), or soft: probabilities (B, classes) or
-        (R, B, classes).
+        `targets` are classes, (B,), (1, B) or (R, B), or soft: probabilities with the classes as
+        one more axis.
         """
-        logs = F.log_softmax(logits, -1)
+        # Models whose examples lie along the last axis in memory are taken as they lie.
+        logs = F.log_softmax(logits.transpose(-1, -2), -2)  # (R, classes, B)
         if targets.is_floating_point():
             s = self.smoothing
             soft = targets if s == 0 else (1 - s) * targets + s / logits.shape[-1]
-            return -(soft * logs).sum(-1).mean(-1)
-        chosen = targets.expand(logits.shape[:-1]).unsqueeze(-1)
-        right = -logs.gather(-1, chosen).squeeze(-1)
+            return -(soft.transpose(-1, -2) * logs).sum(-2).mean(-1)
+        chosen = targets.expand(logits.shape[:-1]).unsqueeze(-2)
+        right = -logs.gather(-2, chosen).squeeze(-2)
         if self.smoothing == 0:
             return right.mean(-1)
-        return ((1 - self.smoothing) * right - self.smoothing * logs.mean(-1)).mean(-1)
+        return ((1 - self.smoothing) * right - self.smoothing * logs.mean(-2)).mean(-1)
 
 
 Loss: TypeAlias = CrossEntropy

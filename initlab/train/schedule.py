@@ -9,7 +9,7 @@ from initlab.spec import spec
 
 
 @spec
-class Constant:
+class ConstantRate:
     """The rate stays as it is."""
 
     def factor(self, step: int, steps: int, per_epoch: int) -> float:
@@ -72,4 +72,4 @@ class Cosine:
         return self.floor + (1 - self.floor) * (1 + cos(pi * along)) / 2
 
 
-Schedule: TypeAlias = Constant | StepDecay | Cosine
+Schedule: TypeAlias = ConstantRate | StepDecay | Cosine

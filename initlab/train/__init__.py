@@ -1,0 +1,31 @@
+"""Training many networks as one."""
+
+from __future__ import annotations
+
+from initlab.train.budget import STATISTICS, Budget, Curves, Outcome
+from initlab.train.fit import accuracy, fit
+from initlab.train.loss import CrossEntropy, Loss
+from initlab.train.optim import LARS, SGD, Adam, AdamW, Optimizer, Step, family
+from initlab.train.schedule import ConstantRate, Cosine, Schedule, StepDecay
+
+__all__ = [
+    "LARS",
+    "SGD",
+    "STATISTICS",
+    "Adam",
+    "AdamW",
+    "Budget",
+    "ConstantRate",
+    "Cosine",
+    "CrossEntropy",
+    "Curves",
+    "Loss",
+    "Optimizer",
+    "Outcome",
+    "Schedule",
+    "Step",
+    "StepDecay",
+    "accuracy",
+    "family",
+    "fit",
+]

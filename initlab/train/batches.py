@@ -1,0 +1,86 @@
+"""Which samples a step sees: shuffled anew for every epoch, shared by networks or each its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from initlab.augment import Augment
+from initlab.data import Split
+
+
+def per_network(y: Tensor) -> bool:
+    """Whether targets are (R, N) or (R, N, classes) and not (N,) or (N, classes)."""
+    return y.dim() == (3 if y.is_floating_point() else 2)
+
+
+class Batches:
+    """The batches of one epoch after the other, for R networks.
+
+    Networks with the same generator see the same batches; when all do, a batch is (B, …) and
+    shared, else it is (R, B, …). The last batch of an epoch may be smaller.
+    """
+
+    def __init__(
+        self,
+        train: Split,
+        batch_size: int,
+        orders: Sequence[torch.Generator],
+        augment: Augment | None,
+    ) -> None:
+        """`orders` has one generator per network; targets are shared or one set per network."""
+        self.train, self.batch_size, self.augment = train, batch_size, augment
+        self.orders = list(orders)
+        self.own_labels = per_network(train.y)
+        self.count = len(train.x)
+        self.shuffled = torch.empty(0, dtype=torch.int64)
+
+    @property
+    def steps(self) -> int:
+        """Batches in an epoch."""
+        return -(-self.count // self.batch_size)
+
+    def shuffle(self) -> None:
+        """Begin an epoch."""
+        drawn = {
+            i: torch.randperm(self.count, generator=g)
+            for i, g in {id(g): g for g in self.orders}.items()
+        }
+        if len(drawn) == 1:
+            [order] = drawn.values()
+        else:
+            order = torch.stack([drawn[id(g)] for g in self.orders])
+        self.shuffled = order.to(self.train.x.device)
+
+    def batch(self, i: int) -> tuple[Tensor, Tensor]:
+        """Inputs and targets of the `i`-th batch of the epoch."""
+        chosen = self.shuffled[..., i * self.batch_size : (i + 1) * self.batch_size]
+        x = self.train.x.index_select(0, chosen.flatten()).unflatten(0, chosen.shape)
+        if not self.own_labels:
+            y = self.train.y[chosen]
+        elif chosen.dim() == 1:
+            y = self.train.y[:, chosen]
+        else:
+            y = self.train.y[torch.arange(len(chosen)).unsqueeze(-1), chosen]
+        if self.augment is not None:
+            x = self._augmented(self.augment, x)
+        return x, y
+
+    def _augmented(self, augment: Augment, x: Tensor) -> Tensor:
+        if self.shuffled.dim() == 1:
+            return augment(x, self.orders[0])
+        drawn: dict[int, Tensor] = {}
+        for row, g in enumerate(self.orders):  # networks with one order see one augmentation
+            if id(g) not in drawn:
+                drawn[id(g)] = augment(x[row], g)
+        return torch.stack([drawn[id(g)] for g in self.orders])
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these networks only."""
+        if self.shuffled.dim() == 2:
+            self.shuffled = self.shuffled[rows]
+        if self.own_labels:
+            self.train = Split(self.train.x, self.train.y[rows])
+        self.orders = [self.orders[r] for r in rows]

@@ -1,0 +1,129 @@
+"""How long to train, what ends a run, what is looked at on the way, and how it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import ceil
+
+from torch import Tensor
+
+from initlab.spec import spec
+
+#: What `Curves` can follow.
+STATISTICS = (
+    "train_loss",
+    "train_accuracy",
+    "test_loss",
+    "test_accuracy",
+    "norm",
+    "distance",
+)
+
+
+def spaced(last: int, resolution: float) -> set[int]:
+    """Steps 1 … `last`, each at most 1 + `resolution` times the one before (or the next one).
+
+    >>> sorted(spaced(20, 0.5))
+    [1, 2, 3, 5, 8, 12, 18, 20]
+    """
+    steps, step = {last}, 1
+    while step < last:
+        steps.add(step)
+        step = max(step + 1, ceil(step * (1 + resolution)))
+    return steps
+
+
+@spec
+class Budget:
+    """How long to train, and what ends a run before that.
+
+    Training ends after `epochs`; or when test accuracy reaches `target`; or when training accuracy
+    reaches `fitted` (1.0: the data are interpolated); or when the mean training loss of an epoch
+    has not fallen below its best for `patience` epochs; or when the loss is no longer finite.
+    Accuracies are looked at after every step at first, and then each time that the number of
+    steps has grown by `resolution`: an end is located to that relative precision.
+    """
+
+    epochs: int = 100
+    batch_size: int = 1024
+    target: float | None = None
+    resolution: float = 0.03
+    fitted: float | None = None
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse empty budgets and targets that are no accuracies."""
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be ≥ 1, not {getattr(self, name)}")
+        for name in ("target", "fitted"):
+            goal = getattr(self, name)
+            if goal is not None and not 0 < goal <= 1:
+                raise ValueError(f"{name} is an accuracy in (0, 1], not {goal}")
+        if self.target is not None and self.fitted is not None:
+            raise ValueError("a budget has a target or a fitted accuracy to end at, not both")
+        if self.patience is not None and self.patience < 1:
+            raise ValueError(f"patience is a number of epochs ≥ 1, not {self.patience}")
+        if not self.resolution > 0:
+            raise ValueError(f"resolution must be > 0, not {self.resolution}")
+
+    @property
+    def goal(self) -> float | None:
+        """The accuracy that ends a run."""
+        return self.target if self.fitted is None else self.fitted
+
+    def check_steps(self, last: int) -> set[int]:
+        """The steps after which networks are looked at, up to and including `last`."""
+        return spaced(last, self.resolution)
+
+
+@spec
+class Curves:
+    """Statistics followed during training, at step 0 and then log-spaced by `resolution`.
+
+    Losses and accuracies are those of the whole training or test set, in evaluation mode;
+    `norm` is ‖θ‖ and `distance` ‖θ − θ₀‖, over all parameters.
+    """
+
+    statistics: tuple[str, ...] = ("train_loss", "test_accuracy")
+    resolution: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Refuse statistics that there are not."""
+        unknown = set(self.statistics) - set(STATISTICS)
+        if unknown or not self.statistics:
+            raise ValueError(
+                f"unknown statistics {sorted(unknown)}; known: {', '.join(STATISTICS)}"
+            )
+        if not self.resolution > 0:
+            raise ValueError(f"resolution must be > 0, not {self.resolution}")
+
+    def steps(self, last: int) -> set[int]:
+        """The steps at which to look, 0 and `last` among them."""
+        return {0} | spaced(last, self.resolution)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one network's training ended.
+
+    `epochs` is where the goal was first seen reached, or the budget where it was not (`reached`
+    is False: the value is censored). `diverged`: the loss was no longer finite. `steps` is how
+    far it trained. `curves` holds (step, statistic, value), `params` the network at its end, by
+    name, with the buffers of normalization.
+    """
+
+    epochs: float
+    reached: bool
+    diverged: bool
+    train_loss: float
+    test_accuracy: float
+    steps: int = 0
+    curves: tuple[tuple[int, str, float], ...] = ()
+    params: dict[str, Tensor] = field(default_factory=dict, repr=False, compare=False)
+
+    def rows(self) -> list[tuple[int, int, int, str, float]]:
+        """(network, layer, step, statistic, value) of each number."""
+        names = ("epochs", "reached", "diverged", "train_loss", "test_accuracy")
+        ends = [(0, -1, -1, name, float(getattr(self, name))) for name in names]
+        return ends + [(0, -1, step, name, value) for step, name, value in self.curves]

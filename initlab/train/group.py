@@ -1,0 +1,120 @@
+"""How the gradients of a group of networks are computed.
+
+`Stacked`: the model computes all networks in one graph, from parameters stacked along a first
+axis. `Rows`: one module per network whose parameters are rows of the same stacked tensors, for
+models whose layers gain nothing from being computed together. Both hold the parameters
+stacked, so that one optimizer step moves all networks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from initlab.models import Model, ModuleModel, Params
+from initlab.train.loss import Loss
+
+
+class Stacked:
+    """Networks computed as one."""
+
+    def __init__(self, model: Model, params: Params) -> None:
+        """Copies of `params`, (R, *shape) each."""
+        self.model = model
+        self.names = list(params)
+        self.theta = [params[n].detach().clone() for n in self.names]
+
+    def params(self) -> dict[str, Tensor]:
+        """Parameters by name, (R, *shape)."""
+        return dict(zip(self.names, self.theta, strict=True))
+
+    def gradients(self, x: Tensor, y: Tensor, loss: Loss) -> tuple[Tensor, list[Tensor]]:
+        """Losses (R,) on one batch, and the gradient of each stacked parameter."""
+        leaves = [t.detach().requires_grad_() for t in self.theta]
+        logits = self.model.forward(dict(zip(self.names, leaves, strict=True)), x)
+        losses = loss(logits, y)
+        return losses.detach(), list(torch.autograd.grad(losses.sum(), leaves))
+
+    @torch.no_grad()
+    def predict(self, x: Tensor, rows: Sequence[int] | None = None) -> Tensor:
+        """Logits (R, B, classes), of the networks in `rows` or of all."""
+        params = self.params()
+        if rows is not None:
+            params = {name: t[rows] for name, t in params.items()}
+        return self.model.forward(params, x)
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these networks only."""
+        self.theta = [t[rows] for t in self.theta]
+
+
+class Rows:
+    """Networks computed one after the other, each a view of the stacked parameters."""
+
+    def __init__(self, model: Model, params: Params) -> None:
+        """Copies of `params`; buffers such as running means start as the module's own."""
+        self.model = model
+        device = next(iter(params.values())).device
+        self.names = [name for name, _ in model.build("meta").named_parameters()]
+        self.theta = [_channels_last(params[n].detach()) for n in self.names]
+        self.grads = [torch.zeros_like(t) for t in self.theta]
+        self.modules = [model.build(device) for _ in self.theta[0]]
+        for module in self.modules:
+            for name, buffer in module.named_buffers():
+                if name in params:
+                    buffer.copy_(params[name][len(self.modules) - 1])
+        self._bind()
+
+    def _bind(self) -> None:
+        for row, module in enumerate(self.modules):
+            for p, t, g in zip(module.parameters(), self.theta, self.grads, strict=True):
+                p.data, p.grad = t[row], g[row]
+
+    def params(self) -> dict[str, Tensor]:
+        """Parameters and floating-point buffers by name, (R, *shape)."""
+        found = dict(zip(self.names, self.theta, strict=True))
+        for name, buffer in self.modules[0].named_buffers():
+            if buffer.is_floating_point():
+                found[name] = torch.stack([m.get_buffer(name) for m in self.modules])
+        return found
+
+    def gradients(self, x: Tensor, y: Tensor, loss: Loss) -> tuple[Tensor, list[Tensor]]:
+        """Losses (R,) on one batch, and the gradient of each stacked parameter."""
+        shared = x.dim() == 1 + len(self.model.input_shape)
+        for g in self.grads:
+            g.zero_()
+        losses = []
+        for row, module in enumerate(self.modules):
+            classes = y if shared and y.dim() == 1 else y[row]
+            logits = module.train()(x if shared else x[row])
+            value = loss(logits.unsqueeze(0), classes)
+            value.sum().backward()
+            losses.append(value.detach())
+        return torch.cat(losses), self.grads
+
+    @torch.no_grad()
+    def predict(self, x: Tensor, rows: Sequence[int] | None = None) -> Tensor:
+        """Logits (R, B, classes) in evaluation mode, of the networks in `rows` or of all."""
+        chosen = self.modules if rows is None else [self.modules[r] for r in rows]
+        return torch.stack([m.eval()(x) for m in chosen])
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these networks only."""
+        self.theta = [_channels_last(t[rows]) for t in self.theta]
+        self.grads = [torch.zeros_like(t) for t in self.theta]
+        self.modules = [self.modules[r] for r in rows]
+        self._bind()
+
+
+def _channels_last(t: Tensor) -> Tensor:
+    """A copy whose rows, where they are kernels of images, have their channels last."""
+    if t.dim() != 5:
+        return t.clone(memory_format=torch.contiguous_format)
+    return t.movedim(2, -1).contiguous().movedim(-1, 2)
+
+
+def group(model: Model, params: Params) -> Stacked | Rows:
+    """The networks in the form that was measured to be the faster one for such a model."""
+    return Rows(model, params) if isinstance(model, ModuleModel) else Stacked(model, params)
