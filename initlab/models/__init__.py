@@ -16,14 +16,18 @@ from typing import TypeAlias
 
 from initlab.models.activations import ACTIVATIONS, Activation, activation
 from initlab.models.conv import ConvNet
+from initlab.models.densenet import DenseNet
 from initlab.models.mlp import MLP, ResidualBlock, ResidualMLP
+from initlab.models.mobilenet import MobileNetV2
 from initlab.models.module import ModuleModel
 from initlab.models.resnet import PreActResNet18, ResNet18
 from initlab.models.resnet9 import ResNet9
 from initlab.models.stacked import Params, Tap
 
 #: What a run may train: any of these specs.
-Model: TypeAlias = MLP | ResidualMLP | ConvNet | ResNet9 | ResNet18 | PreActResNet18
+Model: TypeAlias = (
+    MLP | ResidualMLP | ConvNet | ResNet9 | ResNet18 | PreActResNet18 | MobileNetV2 | DenseNet
+)
 
 
 def parameter_count(model: Model) -> int:
@@ -40,6 +44,8 @@ __all__ = [
     "MLP",
     "Activation",
     "ConvNet",
+    "DenseNet",
+    "MobileNetV2",
     "Model",
     "ModuleModel",
     "Params",

@@ -12,7 +12,7 @@ from torch import nn
 
 from initlab.init import HeNormal, Normal, initialize
 from initlab.measure.signal import lengths
-from initlab.models import ACTIVATIONS, PreActResNet18, ResNet9, ResNet18
+from initlab.models import ACTIVATIONS, DenseNet, MobileNetV2, PreActResNet18, ResNet9, ResNet18
 from initlab.spec import canonical, from_plain, key, to_plain
 
 #: The families at a small size, and the number of layers and blocks that the tap sees.
@@ -20,6 +20,9 @@ SMALL = {
     "resnet9": (ResNet9(width=4, input_shape=(2, 8, 11), outputs=3), 6),
     "resnet18": (ResNet18(width=4, input_shape=(1, 9, 8), outputs=3), 9),
     "preact": (PreActResNet18(width=4, input_shape=(3, 7, 5), outputs=2), 9),
+    "mobilenet": (MobileNetV2(width=0.2, input_shape=(3, 9, 8), outputs=3), 19),
+    "densenet": (DenseNet(depth=10, growth=3, input_shape=(2, 5, 8), outputs=3), 10),
+    "densenet-bc": (DenseNet(16, 2, 0.5, True, input_shape=(3, 8, 8), outputs=2), 10),
 }
 FAMILIES = pytest.mark.parametrize("name", SMALL)
 NORMS = pytest.mark.parametrize("norm", ["batch", "none"])
@@ -226,6 +229,25 @@ def without(stacks, name):
             "ResNet9 pools an image 3 times: input_shape (3, 32, 7) is too small, the smallest is "
             "(3, 8, 8)",
         ),
+        (
+            lambda: DenseNet(input_shape=(1, 3, 9)),
+            "DenseNet pools an image 2 times: input_shape (1, 3, 9) is too small, the smallest is "
+            "(1, 4, 4)",
+        ),
+        (
+            lambda: DenseNet(depth=41),
+            "depth must be 4 + 3·n for three stages of n blocks without bottleneck, such as 7, "
+            "10, 13, not 41",
+        ),
+        (lambda: DenseNet(depth=43, bottleneck=True), "4 + 6·n for three stages of n blocks with"),
+        (lambda: DenseNet(depth=4), "such as 7, 10, 13, not 4"),
+        (lambda: DenseNet(depth=40.0), "depth must be a whole number ≥ 1, not 40.0"),
+        (lambda: DenseNet(growth=0), "growth must be a whole number ≥ 1, not 0"),
+        (lambda: DenseNet(compression=0.0), "compression must be in (0, 1], not 0.0"),
+        (lambda: DenseNet(compression=1.5), "compression must be in (0, 1], not 1.5"),
+        (lambda: MobileNetV2(width=0), "width is a multiplier > 0, not 0"),
+        (lambda: MobileNetV2(width=float("nan")), "width is a multiplier > 0, not nan"),
+        (lambda: MobileNetV2(width="1"), "width is a multiplier > 0, not '1'"),
         (lambda: ResNet18(input_shape=(32, 32)), "(channels, height, width), not (32, 32)"),
         (lambda: ResNet18(input_shape=[3, 32, 32]), "must be a tuple of three whole numbers ≥ 1"),
         (lambda: ResNet18(input_shape=(0, 32, 32)), "not (0, 32, 32)"),
