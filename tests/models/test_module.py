@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 
 import pytest
@@ -86,22 +87,40 @@ def test_every_activation(name, activation):
     assert_same(variant(name, activation=activation), R=1)
 
 
-@settings(max_examples=15, deadline=None)
-@given(
-    name=st.sampled_from(["resnet9", "resnet18", "preact"]),
-    width=st.integers(1, 5),
-    shape=st.tuples(st.integers(1, 4), st.integers(8, 13), st.integers(8, 13)),
-    outputs=st.integers(1, 4),
-    activation=st.sampled_from(list(ACTIVATIONS)),
-    norm=st.sampled_from(["batch", "none"]),
-    R=st.integers(1, 3),
-    seed=st.integers(0, 2**31),
+def any_of(make, smallest: int, **fields):
+    """Strategy for models of one family, on images of `smallest` pixels a side or a bit more."""
+    side = st.integers(smallest, smallest + 5)
+    return st.builds(
+        make,
+        input_shape=st.tuples(st.integers(1, 4), side, side),
+        outputs=st.integers(1, 4),
+        activation=st.sampled_from(list(ACTIVATIONS)),
+        norm=st.sampled_from(["batch", "none"]),
+        **fields,
+    )
+
+
+ANY = st.one_of(
+    any_of(ResNet9, 8, width=st.integers(1, 5)),
+    any_of(ResNet18, 1, width=st.integers(1, 5)),
+    any_of(PreActResNet18, 1, width=st.integers(1, 5)),
+    any_of(MobileNetV2, 1, width=st.floats(0.05, 0.4)),
+    any_of(
+        DenseNet,
+        4,
+        depth=st.sampled_from([10, 16]),
+        growth=st.integers(1, 4),
+        compression=st.floats(0.05, 1),
+        bottleneck=st.booleans(),
+    ),
 )
-def test_any_residual_network_equals_its_modules(
-    name, width, shape, outputs, activation, norm, R, seed
-):
-    fields = {"width": width, "input_shape": shape, "outputs": outputs}
-    assert_same(variant(name, activation=activation, norm=norm, **fields), R, seed)
+
+
+@settings(max_examples=25, deadline=None)
+@given(model=ANY, R=st.integers(1, 3), seed=st.integers(0, 2**31))
+def test_any_network_equals_its_modules(model, R, seed):
+    assert_same(model, R, seed)
+    assert from_plain(json.loads(canonical(model))) == model
 
 
 @FAMILIES
@@ -137,7 +156,7 @@ def test_the_tap_sees_the_input_and_every_layer_and_block(name, norm):
     module(x[0])
     for ours, theirs in zip(seen[1:], expected, strict=True):
         assert ours.shape == (3, *theirs.shape[1:], 4)
-        size = float(theirs.abs().max())
+        size = float(theirs.detach().abs().max())
         torch.testing.assert_close(ours[2] / size, theirs.movedim(0, -1) / size, **CLOSE)
     assert lengths(model, params, x).shape == (3, hidden + 1)
 
