@@ -76,8 +76,8 @@ class ModuleModel:
         the batch (training). Neither changes any state. The tap sees the input and then the
         output of each layer and block, (R, channels, H, W, B).
 
-        Raises `ValueError` for an input of another shape and for names that are missing or
-        unknown.
+        Raises `ValueError` for an input of another shape, for names that are missing or unknown,
+        and where batch normalization in training would see one number per channel.
         """
         module = _skeleton(self, evaluation=any("running_" in name for name in params))
         R = _count(module, params)
@@ -98,10 +98,17 @@ class ModuleModel:
             tap(torch.stack(h).movedim(1, -1))
         for name, child_module in module.named_children():
             stacks = own.get(name, {})
-            h = [
-                functional_call(child_module, {k: v[r] for k, v in stacks.items()}, (h[r],))
-                for r in range(R)
-            ]
+            try:
+                h = [
+                    functional_call(child_module, {k: v[r] for k, v in stacks.items()}, (h[r],))
+                    for r in range(R)
+                ]
+            except ValueError as error:  # torch's own, which does not say what to do
+                raise ValueError(
+                    f"{name} has one number per channel, whose variance normalization cannot take: "
+                    "give two or more examples, larger images, running means and variances "
+                    f"(evaluation), or norm='none'; the input has shape {tuple(x.shape)}"
+                ) from error
             if tap and name.startswith(TAPPED):
                 tap(torch.stack(h).movedim(1, -1))
         return torch.stack(h)

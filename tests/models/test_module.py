@@ -276,6 +276,12 @@ def without(stacks, name):
             "networks before; the input has shape (1, 8, 8)",
         ),
         (forwarded(lambda p, x: (p, torch.zeros(2, 1, 8, 9))), "has shape (2, 1, 8, 9)"),
+        (
+            forwarded(lambda p, x: ({k: p[k] for k in p if "running" not in k}, x[:, :1])),
+            "block2 has one number per channel, whose variance normalization cannot take: give two "
+            "or more examples, larger images, running means and variances (evaluation), or "
+            "norm='none'; the input has shape (2, 1, 1, 8, 8)",
+        ),
         (forwarded(lambda p, x: (p, x[:1])), "input is for 1 networks, the parameters are of 2"),
         (
             forwarded(lambda p, x: (without(p, "head.bias"), x)),
