@@ -77,15 +77,15 @@ class DenseNet(ModuleModel):
         if not isinstance(self.compression, (int, float)) or not 0 < self.compression <= 1:
             raise ValueError(f"compression must be in (0, 1], not {self.compression!r}")
         object.__setattr__(self, "compression", float(self.compression))
-        self.check(halvings=2)
+        self._check(halvings=2)
 
     @property
     def blocks(self) -> int:
         """Number of dense blocks in each stage."""
         return (self.depth - 4) // (6 if self.bottleneck else 3)
 
-    def chain(self) -> OrderedDict[str, nn.Module]:
-        """See `ModuleModel.chain`."""
+    def _chain(self) -> OrderedDict[str, nn.Module]:
+        """See `ModuleModel._chain`."""
         norm, act = self.norm, self.activation
         compressed = self.bottleneck and self.compression < 1
         channels = 2 * self.growth if compressed else 16

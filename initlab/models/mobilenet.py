@@ -82,7 +82,7 @@ class MobileNetV2(ModuleModel):
         if not isinstance(self.width, (int, float)) or not 0 < self.width < float("inf"):
             raise ValueError(f"width is a multiplier > 0, not {self.width!r}")
         object.__setattr__(self, "width", float(self.width))
-        self.check()
+        self._check()
 
     @property
     def depth(self) -> int:
@@ -90,8 +90,8 @@ class MobileNetV2(ModuleModel):
         inside = sum(blocks * (2 if expansion == 1 else 3) for expansion, _, blocks, _ in STAGES)
         return inside + 3  # the stem, the last convolution and the head
 
-    def chain(self) -> OrderedDict[str, nn.Module]:
-        """See `ModuleModel.chain`."""
+    def _chain(self) -> OrderedDict[str, nn.Module]:
+        """See `ModuleModel._chain`."""
         norm, act = self.norm, self.activation
         before, last = rounded(32 * self.width), rounded(1280 * max(1.0, self.width))
         modules: OrderedDict[str, nn.Module] = OrderedDict()

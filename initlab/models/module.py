@@ -28,10 +28,11 @@ def check_count(what: str, number: int) -> None:
 
 
 class ModuleModel:
-    """Base of the specs whose network is a chain of `torch.nn` modules, ended by a linear `head`.
+    """Base of the residual networks, MobileNetV2 and DenseNet: a chain of `torch.nn` modules.
 
-    A child of the chain called `layer…` is a convolution with its normalization and activation,
-    one called `block…` is a unit with a shortcut or a concatenation.
+    A child of the chain called `layer…` is made of a convolution, a normalization and an
+    activation, or of some of them; one called `block…` has a shortcut or concatenates what it
+    adds; the last is the `head`.
     """
 
     input_shape: tuple[int, int, int]
@@ -39,7 +40,7 @@ class ModuleModel:
     activation: str
     norm: str
 
-    def check(self, halvings: int = 0) -> None:
+    def _check(self, halvings: int = 0) -> None:
         """Refuse what no such network can be; `halvings` is how often pooling halves an image."""
         check_count("outputs", self.outputs)
         activation(self.activation)
@@ -58,14 +59,14 @@ class ModuleModel:
                 f"too small, the smallest is {(shape[0], side, side)}"
             )
 
-    def chain(self) -> OrderedDict[str, nn.Module]:
+    def _chain(self) -> OrderedDict[str, nn.Module]:
         """The children by name, in the order in which they are computed."""
         raise NotImplementedError
 
     def build(self, device: str | torch.device = "cpu") -> nn.Module:
         """The network as a `torch.nn.Module` with PyTorch's own initialization."""
         with torch.device(device):
-            return nn.Sequential(self.chain())
+            return nn.Sequential(self._chain())
 
     def forward(self, params: Params, x: Tensor, tap: Tap | None = None) -> Tensor:
         """Outputs (R, B, outputs) of R networks on `x`, (B, C, H, W) shared or (R, B, C, H, W).
@@ -122,7 +123,6 @@ def _skeleton(model: ModuleModel, evaluation: bool) -> nn.Module:
         return module.eval()
     for layer in module.modules():
         if isinstance(layer, nn.BatchNorm2d):  # without buffers there is no state to update
-            layer.track_running_stats = False
             layer.running_mean = layer.running_var = layer.num_batches_tracked = None
     return module
 
