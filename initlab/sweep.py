@@ -26,7 +26,7 @@ from initlab import data as data_module
 from initlab.data import Data
 from initlab.init import Rule, Zeros, initialize
 from initlab.measure.signal import Lengths, lengths, random_unit_inputs, report
-from initlab.models import Model, parameter_count
+from initlab.models import Model, parameter_count, widest_layer
 from initlab.spec import canonical, flat, from_plain, key, seed_of, spec
 from initlab.store import RECORDED, Store
 from initlab.train import SGD, Budget, fit
@@ -169,8 +169,8 @@ def groups(runs: Iterable[Run]) -> list[list[Run]]:
     for members in alike.values():
         r = members[0]
         assert r.budget is not None
-        widest = max(getattr(r.model, "widths", (getattr(r.model, "width", 64),)))
-        size = max(1, min(32, GROUP_ACTIVATIONS // (r.budget.batch_size * widest)))
+        activations = r.budget.batch_size * widest_layer(r.model)
+        size = max(1, min(32, GROUP_ACTIVATIONS // activations))
         cut += [members[i : i + size] for i in range(0, len(members), size)]
     return sorted(cut, key=_cost, reverse=True)
 

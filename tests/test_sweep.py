@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from initlab import sweep
 from initlab.data import Data
 from initlab.init import HeNormal, LecunNormal, Zeros
 from initlab.measure.signal import Lengths
-from initlab.models import MLP, ResidualMLP
+from initlab.models import MLP, ResidualMLP, ResNet9, ResNet18
 from initlab.store import Store
 from initlab.sweep import Run, grid, groups
 from initlab.train import Budget
@@ -31,6 +32,12 @@ TRAIN = Run(
 )
 LOOK = Run(MLP.constant(5, 6, inputs=6, outputs=None), HeNormal(), measure=Lengths(), networks=50)
 RUNS = [*grid(LOOK, init=[HeNormal(), LecunNormal()], seed=range(3)), *grid(TRAIN, seed=range(3))]
+#: Of 8, 256 and 65536 numbers in the widest layer, for each of 256 examples.
+LARGE = [
+    MLP((8, 8), inputs=64),
+    ResNet9(width=2, input_shape=(1, 8, 8)),
+    ResNet18(input_shape=(1, 32, 32)),
+]
 VALUES = ["key", "network", "layer", "statistic", "value"]
 
 
@@ -107,6 +114,22 @@ def test_groups_hold_what_can_train_together():
         assert len({r.model for r in group}) == 1
         assert len({r.data for r in group}) == 1
         assert group[0].budget is not None or len(group) == 1
+
+
+def test_large_networks_train_in_small_groups():
+    runs = [grid(dataclasses.replace(TRAIN, model=m), seed=range(40)) for m in LARGE]
+    assert [len(groups(r)[0]) for r in runs] == [32, 4, 1]
+
+
+def test_images_train_and_are_looked_at_like_vectors(tmp_path):
+    model = ResNet9(width=2, input_shape=(1, 8, 8))
+    budget = Budget(epochs=1, batch_size=512)
+    runs = grid(dataclasses.replace(TRAIN, model=model, budget=budget), seed=range(2))
+    plain = dataclasses.replace(model, norm="none")
+    looks = [dataclasses.replace(LOOK, model=plain, data=DIGITS, measure=Lengths(image=0))]
+    frame = sweep.run([*runs, *looks], store=Store(tmp_path))
+    assert frame.value[frame.statistic == "train_loss"].between(0, 10).all()
+    assert len(sweep.select(frame, looks, "length")) == 2 * LOOK.networks
 
 
 def test_a_run_comes_back_from_a_stored_row(tmp_path):

@@ -14,16 +14,22 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+import torch
+
 from initlab.models.activations import ACTIVATIONS, Activation, activation
 from initlab.models.conv import ConvNet
+from initlab.models.densenet import DenseNet
 from initlab.models.mlp import MLP, ResidualBlock, ResidualMLP
+from initlab.models.mobilenet import MobileNetV2
 from initlab.models.module import ModuleModel
 from initlab.models.resnet import PreActResNet18, ResNet18
 from initlab.models.resnet9 import ResNet9
 from initlab.models.stacked import Params, Tap
 
 #: What a run may train: any of these specs.
-Model: TypeAlias = MLP | ResidualMLP | ConvNet | ResNet9 | ResNet18 | PreActResNet18
+Model: TypeAlias = (
+    MLP | ResidualMLP | ConvNet | ResNet9 | ResNet18 | PreActResNet18 | MobileNetV2 | DenseNet
+)
 
 
 def parameter_count(model: Model) -> int:
@@ -35,11 +41,30 @@ def parameter_count(model: Model) -> int:
     return sum(p.numel() for p in model.build("meta").parameters())
 
 
+def widest_layer(model: Model) -> int:
+    """Most numbers that one network holds for one example at a place that the tap sees.
+
+    The input does not count.
+
+    >>> widest_layer(MLP((5, 3), inputs=9)), widest_layer(ResNet9(width=4))
+    (5, 8192)
+    """
+    parameters = model.build("meta").named_parameters()
+    params = {name: p.detach().unsqueeze(0) for name, p in parameters}
+    seen: list[int] = []
+    # Two examples, because normalization over one example may be over one number.
+    x = torch.empty(2, *model.input_shape, device="meta")
+    model.forward(params, x, lambda h: seen.append(h.numel() // 2))
+    return max(seen[1:])
+
+
 __all__ = [
     "ACTIVATIONS",
     "MLP",
     "Activation",
     "ConvNet",
+    "DenseNet",
+    "MobileNetV2",
     "Model",
     "ModuleModel",
     "Params",
@@ -51,4 +76,5 @@ __all__ = [
     "Tap",
     "activation",
     "parameter_count",
+    "widest_layer",
 ]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "linear": lambda x: x,
     "relu": torch.relu,
+    "relu6": F.relu6,
     "leaky_relu": F.leaky_relu,
     "tanh": torch.tanh,
     "sigmoid": torch.sigmoid,

@@ -28,10 +28,11 @@ def check_count(what: str, number: int) -> None:
 
 
 class ModuleModel:
-    """Base of the specs whose network is a chain of `torch.nn` modules, ended by a linear `head`.
+    """Base of the residual networks, MobileNetV2 and DenseNet: a chain of `torch.nn` modules.
 
-    A child of the chain called `layer…` is a convolution with its normalization and activation,
-    one called `block…` is a unit with a shortcut or a concatenation.
+    A child of the chain called `layer…` is made of a convolution, a normalization and an
+    activation, or of some of them; one called `block…` has a shortcut or concatenates what it
+    adds; the last is the `head`.
     """
 
     input_shape: tuple[int, int, int]
@@ -39,7 +40,7 @@ class ModuleModel:
     activation: str
     norm: str
 
-    def check(self, halvings: int = 0) -> None:
+    def _check(self, halvings: int = 0) -> None:
         """Refuse what no such network can be; `halvings` is how often pooling halves an image."""
         check_count("outputs", self.outputs)
         activation(self.activation)
@@ -58,14 +59,14 @@ class ModuleModel:
                 f"too small, the smallest is {(shape[0], side, side)}"
             )
 
-    def chain(self) -> OrderedDict[str, nn.Module]:
+    def _chain(self) -> OrderedDict[str, nn.Module]:
         """The children by name, in the order in which they are computed."""
         raise NotImplementedError
 
     def build(self, device: str | torch.device = "cpu") -> nn.Module:
         """The network as a `torch.nn.Module` with PyTorch's own initialization."""
         with torch.device(device):
-            return nn.Sequential(self.chain())
+            return nn.Sequential(self._chain())
 
     def forward(self, params: Params, x: Tensor, tap: Tap | None = None) -> Tensor:
         """Outputs (R, B, outputs) of R networks on `x`, (B, C, H, W) shared or (R, B, C, H, W).
@@ -76,8 +77,8 @@ class ModuleModel:
         the batch (training). Neither changes any state. The tap sees the input and then the
         output of each layer and block, (R, channels, H, W, B).
 
-        Raises `ValueError` for an input of another shape and for names that are missing or
-        unknown.
+        Raises `ValueError` for an input of another shape, for names that are missing or unknown,
+        and where batch normalization in training would see one number per channel.
         """
         module = _skeleton(self, evaluation=any("running_" in name for name in params))
         R = _count(module, params)
@@ -98,10 +99,17 @@ class ModuleModel:
             tap(torch.stack(h).movedim(1, -1))
         for name, child_module in module.named_children():
             stacks = own.get(name, {})
-            h = [
-                functional_call(child_module, {k: v[r] for k, v in stacks.items()}, (h[r],))
-                for r in range(R)
-            ]
+            try:
+                h = [
+                    functional_call(child_module, {k: v[r] for k, v in stacks.items()}, (h[r],))
+                    for r in range(R)
+                ]
+            except ValueError as error:  # torch's own, which does not say what to do
+                raise ValueError(
+                    f"{name} has one number per channel, whose variance normalization cannot take: "
+                    "give two or more examples, larger images, running means and variances "
+                    f"(evaluation), or norm='none'; the input has shape {tuple(x.shape)}"
+                ) from error
             if tap and name.startswith(TAPPED):
                 tap(torch.stack(h).movedim(1, -1))
         return torch.stack(h)
@@ -115,7 +123,6 @@ def _skeleton(model: ModuleModel, evaluation: bool) -> nn.Module:
         return module.eval()
     for layer in module.modules():
         if isinstance(layer, nn.BatchNorm2d):  # without buffers there is no state to update
-            layer.track_running_stats = False
             layer.running_mean = layer.running_var = layer.num_batches_tracked = None
     return module
 

@@ -107,15 +107,15 @@ class ResNet18(ModuleModel):
     def __post_init__(self) -> None:
         """Refuse impossible sizes and unknown names."""
         check_count("width", self.width)
-        self.check()
+        self._check()
 
     @property
     def depth(self) -> int:
         """Number of convolutions and linear layers on the main path."""
         return 18
 
-    def chain(self) -> OrderedDict[str, nn.Module]:
-        """See `ModuleModel.chain`."""
+    def _chain(self) -> OrderedDict[str, nn.Module]:
+        """See `ModuleModel._chain`."""
         w, norm, act = self.width, self.norm, self.activation
         modules: OrderedDict[str, nn.Module] = OrderedDict()
         modules["layer1"] = conv_norm_act(self.input_shape[0], w, norm, act)
@@ -144,15 +144,15 @@ class PreActResNet18(ModuleModel):
     def __post_init__(self) -> None:
         """Refuse impossible sizes and unknown names."""
         check_count("width", self.width)
-        self.check()
+        self._check()
 
     @property
     def depth(self) -> int:
         """Number of convolutions and linear layers on the main path."""
         return 18
 
-    def chain(self) -> OrderedDict[str, nn.Module]:
-        """See `ModuleModel.chain`."""
+    def _chain(self) -> OrderedDict[str, nn.Module]:
+        """See `ModuleModel._chain`."""
         w, norm, act = self.width, self.norm, self.activation
         modules: OrderedDict[str, nn.Module] = OrderedDict()
         modules["layer1"] = nn.Sequential(

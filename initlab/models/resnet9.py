@@ -46,15 +46,15 @@ class ResNet9(ModuleModel):
     def __post_init__(self) -> None:
         """Refuse impossible sizes and unknown names."""
         check_count("width", self.width)
-        self.check(halvings=3)
+        self._check(halvings=3)
 
     @property
     def depth(self) -> int:
         """Number of convolutions and linear layers on the main path."""
         return 9
 
-    def chain(self) -> OrderedDict[str, nn.Module]:
-        """See `ModuleModel.chain`."""
+    def _chain(self) -> OrderedDict[str, nn.Module]:
+        """See `ModuleModel._chain`."""
         w, norm, act = self.width, self.norm, self.activation
         return OrderedDict(
             layer1=conv_norm_act(self.input_shape[0], w, norm, act),

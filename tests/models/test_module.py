@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 
 import pytest
@@ -12,7 +13,7 @@ from torch import nn
 
 from initlab.init import HeNormal, Normal, initialize
 from initlab.measure.signal import lengths
-from initlab.models import ACTIVATIONS, PreActResNet18, ResNet9, ResNet18
+from initlab.models import ACTIVATIONS, DenseNet, MobileNetV2, PreActResNet18, ResNet9, ResNet18
 from initlab.spec import canonical, from_plain, key, to_plain
 
 #: The families at a small size, and the number of layers and blocks that the tap sees.
@@ -20,6 +21,9 @@ SMALL = {
     "resnet9": (ResNet9(width=4, input_shape=(2, 8, 11), outputs=3), 6),
     "resnet18": (ResNet18(width=4, input_shape=(1, 9, 8), outputs=3), 9),
     "preact": (PreActResNet18(width=4, input_shape=(3, 7, 5), outputs=2), 9),
+    "mobilenet": (MobileNetV2(width=0.2, input_shape=(3, 9, 8), outputs=3), 19),
+    "densenet": (DenseNet(depth=10, growth=3, input_shape=(2, 5, 8), outputs=3), 10),
+    "densenet-bc": (DenseNet(16, 2, 0.5, True, input_shape=(3, 8, 8), outputs=2), 10),
 }
 FAMILIES = pytest.mark.parametrize("name", SMALL)
 NORMS = pytest.mark.parametrize("norm", ["batch", "none"])
@@ -83,22 +87,40 @@ def test_every_activation(name, activation):
     assert_same(variant(name, activation=activation), R=1)
 
 
-@settings(max_examples=15, deadline=None)
-@given(
-    name=st.sampled_from(["resnet9", "resnet18", "preact"]),
-    width=st.integers(1, 5),
-    shape=st.tuples(st.integers(1, 4), st.integers(8, 13), st.integers(8, 13)),
-    outputs=st.integers(1, 4),
-    activation=st.sampled_from(list(ACTIVATIONS)),
-    norm=st.sampled_from(["batch", "none"]),
-    R=st.integers(1, 3),
-    seed=st.integers(0, 2**31),
+def any_of(make, smallest: int, **fields):
+    """Strategy for models of one family, on images of `smallest` pixels a side or a bit more."""
+    side = st.integers(smallest, smallest + 5)
+    return st.builds(
+        make,
+        input_shape=st.tuples(st.integers(1, 4), side, side),
+        outputs=st.integers(1, 4),
+        activation=st.sampled_from(list(ACTIVATIONS)),
+        norm=st.sampled_from(["batch", "none"]),
+        **fields,
+    )
+
+
+ANY = st.one_of(
+    any_of(ResNet9, 8, width=st.integers(1, 5)),
+    any_of(ResNet18, 1, width=st.integers(1, 5)),
+    any_of(PreActResNet18, 1, width=st.integers(1, 5)),
+    any_of(MobileNetV2, 1, width=st.floats(0.05, 0.4)),
+    any_of(
+        DenseNet,
+        4,
+        depth=st.sampled_from([10, 16]),
+        growth=st.integers(1, 4),
+        compression=st.floats(0.05, 1),
+        bottleneck=st.booleans(),
+    ),
 )
-def test_any_residual_network_equals_its_modules(
-    name, width, shape, outputs, activation, norm, R, seed
-):
-    fields = {"width": width, "input_shape": shape, "outputs": outputs}
-    assert_same(variant(name, activation=activation, norm=norm, **fields), R, seed)
+
+
+@settings(max_examples=25, deadline=None)
+@given(model=ANY, R=st.integers(1, 3), seed=st.integers(0, 2**31))
+def test_any_network_equals_its_modules(model, R, seed):
+    assert_same(model, R, seed)
+    assert from_plain(json.loads(canonical(model))) == model
 
 
 @FAMILIES
@@ -134,7 +156,7 @@ def test_the_tap_sees_the_input_and_every_layer_and_block(name, norm):
     module(x[0])
     for ours, theirs in zip(seen[1:], expected, strict=True):
         assert ours.shape == (3, *theirs.shape[1:], 4)
-        size = float(theirs.abs().max())
+        size = float(theirs.detach().abs().max())
         torch.testing.assert_close(ours[2] / size, theirs.movedim(0, -1) / size, **CLOSE)
     assert lengths(model, params, x).shape == (3, hidden + 1)
 
@@ -226,6 +248,25 @@ def without(stacks, name):
             "ResNet9 pools an image 3 times: input_shape (3, 32, 7) is too small, the smallest is "
             "(3, 8, 8)",
         ),
+        (
+            lambda: DenseNet(input_shape=(1, 3, 9)),
+            "DenseNet pools an image 2 times: input_shape (1, 3, 9) is too small, the smallest is "
+            "(1, 4, 4)",
+        ),
+        (
+            lambda: DenseNet(depth=41),
+            "depth must be 4 + 3·n for three stages of n blocks without bottleneck, such as 7, "
+            "10, 13, not 41",
+        ),
+        (lambda: DenseNet(depth=43, bottleneck=True), "4 + 6·n for three stages of n blocks with"),
+        (lambda: DenseNet(depth=4), "such as 7, 10, 13, not 4"),
+        (lambda: DenseNet(depth=40.0), "depth must be a whole number ≥ 1, not 40.0"),
+        (lambda: DenseNet(growth=0), "growth must be a whole number ≥ 1, not 0"),
+        (lambda: DenseNet(compression=0.0), "compression must be in (0, 1], not 0.0"),
+        (lambda: DenseNet(compression=1.5), "compression must be in (0, 1], not 1.5"),
+        (lambda: MobileNetV2(width=0), "width is a multiplier > 0, not 0"),
+        (lambda: MobileNetV2(width=float("nan")), "width is a multiplier > 0, not nan"),
+        (lambda: MobileNetV2(width="1"), "width is a multiplier > 0, not '1'"),
         (lambda: ResNet18(input_shape=(32, 32)), "(channels, height, width), not (32, 32)"),
         (lambda: ResNet18(input_shape=[3, 32, 32]), "must be a tuple of three whole numbers ≥ 1"),
         (lambda: ResNet18(input_shape=(0, 32, 32)), "not (0, 32, 32)"),
@@ -235,6 +276,12 @@ def without(stacks, name):
             "networks before; the input has shape (1, 8, 8)",
         ),
         (forwarded(lambda p, x: (p, torch.zeros(2, 1, 8, 9))), "has shape (2, 1, 8, 9)"),
+        (
+            forwarded(lambda p, x: ({k: p[k] for k in p if "running" not in k}, x[:, :1])),
+            "block2 has one number per channel, whose variance normalization cannot take: give two "
+            "or more examples, larger images, running means and variances (evaluation), or "
+            "norm='none'; the input has shape (2, 1, 1, 8, 8)",
+        ),
         (forwarded(lambda p, x: (p, x[:1])), "input is for 1 networks, the parameters are of 2"),
         (
             forwarded(lambda p, x: (without(p, "head.bias"), x)),
