@@ -34,6 +34,7 @@ _HOME = {
 }
 _MODULES = (
     "claims",
+    "cluster",
     "data",
     "init",
     "live",

@@ -31,7 +31,7 @@ TRAIN = Run(
 )
 LOOK = Run(MLP.constant(5, 6, inputs=6, outputs=None), HeNormal(), measure=Lengths(), networks=50)
 RUNS = [*grid(LOOK, init=[HeNormal(), LecunNormal()], seed=range(3)), *grid(TRAIN, seed=range(3))]
-VALUES = ["key", "network", "layer", "statistic", "value"]
+VALUES = ["key", "network", "layer", "step", "statistic", "value"]
 
 
 def values(frame: pd.DataFrame) -> pd.DataFrame:
