@@ -39,6 +39,7 @@ _HOME = {
 }
 _MODULES = (
     "claims",
+    "cluster",
     "data",
     "init",
     "live",

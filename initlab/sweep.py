@@ -31,8 +31,8 @@ from initlab.spec import canonical, flat, from_plain, key, seed_of, spec
 from initlab.store import RECORDED, Store
 from initlab.train import SGD, Budget, fit
 
-#: Rows of a result: (network, layer, statistic, value).
-Rows = list[tuple[int, int, str, float]]
+#: Rows of a result: (network, layer, step, statistic, value).
+Rows = list[tuple[int, int, int, str, float]]
 
 #: Weights drawn at once for networks that are only looked at. Part of a result's definition:
 #: each chunk has its own seed.
@@ -144,7 +144,7 @@ def _train(runs: Sequence[Run], device: str) -> list[Rows]:
         budget=first.budget,
         order=order,
     )
-    return [[(0, -1, name, value) for name, value in o.rows()] for o in outcomes]
+    return [[(0, -1, -1, name, value) for name, value in o.rows()] for o in outcomes]
 
 
 def execute(runs: Sequence[Run], device: str = "cpu") -> list[tuple[str, str, float, Rows]]:

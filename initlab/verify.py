@@ -15,7 +15,7 @@ from initlab.sweep import execute, from_json
 #: Relative differences that another processor's rounding may cause. What is measured at
 #: initialization follows from the drawn weights alone; a training amplifies rounding.
 AT_START, AFTER_TRAINING = 1e-3, 0.1
-INDEX = ["network", "layer", "statistic"]
+INDEX = ["network", "layer", "step", "statistic"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def _again(text: str, recorded: pd.DataFrame) -> Verified:
         old, new = float(known[where]), float(again[where])
         if not same(old, new, tolerance):
             differences.append(
-                f"network {where[0]}, layer {where[1]}, {where[2]}: "
+                f"network {where[0]}, layer {where[1]}, step {where[2]}, {where[3]}: "
                 f"{old:.6g} recorded, {new:.6g} now"
             )
     return Verified(key, text, len(known), tuple(differences))

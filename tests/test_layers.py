@@ -17,7 +17,7 @@ LAYERS = [
     ["init"],
     ["train"],
     ["measure"],
-    ["store"],
+    ["store", "cluster"],
     ["sweep"],
     ["verify", "parameters", "claims", "plot"],
     ["live"],
@@ -25,7 +25,11 @@ LAYERS = [
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 #: Stricter than the order of layers.
-NEVER = {"measure": {"train"}, "store": {"data", "models", "init", "train", "measure"}}
+NEVER = {
+    "measure": {"train"},
+    "store": {"data", "models", "init", "train", "measure"},
+    "cluster": {"data", "models", "init", "train", "measure", "store"},
+}
 TORCHLESS = ["store", "claims", "plot", "parameters"]
 
 

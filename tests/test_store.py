@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -9,9 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from initlab.store import SCHEMA, Store, StoreError, default_folder, provenance
+from initlab.store import FORMAT, RECORDED, SCHEMA, Store, StoreError, default_folder, provenance
 
-ROWS = [(0, 1, "length", 2.5), (1, 1, "length", 0.125)]
+ROWS = [(0, 1, -1, "length", 2.5), (1, 1, 40, "length", 0.125)]
+MLP_RUN = '{"init":{"type":"HeNormal"},"model":{"type":"MLP","widths":[3,3]},"seed":3}'
+CONV_RUN = '{"data":{"name":"mnist","type":"Data"},"init":{"type":"Zeros"},"model":{"type":"Conv"}}'
 
 
 def filled(folder: Path) -> Store:
@@ -21,12 +24,18 @@ def filled(folder: Path) -> Store:
     return store
 
 
+def part_of(store: Store, key: str) -> Path:
+    [part] = [p for p in store.parts() if key in pq.read_table(p)["key"].to_pylist()]
+    return part
+
+
 def test_what_goes_in_comes_out(tmp_path):
     store = filled(tmp_path)
     assert store.keys() == {"a", "b", "c"}
     frame = store.frame(["a", "c"])
     assert list(frame.columns) == SCHEMA.names
     assert sorted(frame.value) == [0.125, 0.125, 2.5]
+    assert sorted(frame.step) == [-1, 40, 40]
     assert set(frame.key) == {"a", "c"}
     assert (frame[frame.key == "a"].seconds == 0.5).all()
     for column in ("commit", "versions", "machine"):
@@ -38,7 +47,16 @@ def test_an_empty_store_is_an_empty_frame(tmp_path):
     assert store.keys() == set()
     assert list(store.frame().columns) == SCHEMA.names
     assert len(store.frame(["a"])) == 0
+    assert len(store.summary()) == 0
+    assert store.compact() == (0, 0)
     assert not (tmp_path / "nothing").exists()
+
+
+def test_another_object_and_another_process_see_the_same(tmp_path):
+    one, two = filled(tmp_path), Store(tmp_path)
+    assert two.keys() == {"a", "b", "c"}
+    one.add([("d", "{}", 0.0, ROWS)])
+    assert two.keys() == {"a", "b", "c", "d"}
 
 
 def test_only_whole_parts_appear(tmp_path):
@@ -53,15 +71,45 @@ def test_a_half_written_file_is_not_a_part(tmp_path):
     assert store.keys() == {"a", "b", "c"}
 
 
-@pytest.mark.parametrize("damage", ["cut", "garbage", "empty", "schema"])
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ([], "the run d has no rows to store"),
+        ([(0, 1, "length", 2.5)], r"a row is \(network, layer, step, statistic, value\), not"),
+    ],
+)
+def test_what_could_not_be_read_back_is_refused(tmp_path, rows, says):
+    store = filled(tmp_path)
+    with pytest.raises(ValueError, match=says):
+        store.add([("d", "{}", 0.0, rows)])
+    assert store.keys() == {"a", "b", "c"}
+
+
+DAMAGES = {
+    "cut": lambda whole: whole[:-50],
+    "cut in the middle": lambda whole: whole[: len(whole) // 2],
+    "garbage": lambda whole: b"x" * 500,
+    "zero bytes": lambda whole: b"",
+}
+
+
+@pytest.mark.parametrize("damage", [*DAMAGES, "one bit", "foreign columns", "foreign types"])
 def test_a_damaged_part_is_set_aside(tmp_path, damage):
     store = filled(tmp_path)
-    [part] = [p for p in store.parts() if "a" in pq.read_table(p)["key"].to_pylist()]
-    whole = part.read_bytes()
-    if damage == "schema":
-        pq.write_table(pa.table({"key": ["a"]}), part)
+    part = part_of(store, "a")
+    if damage == "one bit":
+        column = pq.read_metadata(part).row_group(0).column(SCHEMA.names.index("value"))
+        whole = bytearray(part.read_bytes())
+        whole[column.data_page_offset + column.total_compressed_size - 5] ^= 1
+        part.write_bytes(whole)
+    elif damage == "foreign columns":
+        pq.write_table(pa.table({"key": ["a"], "colour": ["red"]}), part)
+    elif damage == "foreign types":
+        table = pq.read_table(part)
+        where = table.column_names.index("value")
+        pq.write_table(table.set_column(where, "value", pa.array(["x"] * len(table))), part)
     else:
-        part.write_bytes({"cut": whole[:-50], "garbage": b"x" * 500, "empty": b""}[damage])
+        part.write_bytes(DAMAGES[damage](part.read_bytes()))
     with pytest.warns(UserWarning, match=r"cannot be read .*set aside as .*computed again"):
         frame = store.frame()
     assert set(frame.key) == {"b", "c"}
@@ -69,42 +117,149 @@ def test_a_damaged_part_is_set_aside(tmp_path, damage):
     assert store.keys() == {"b", "c"}  # and no second warning
 
 
+@pytest.mark.parametrize("recorded", [RECORDED, None])
+def test_files_from_before_steps_are_read(tmp_path, recorded):
+    if recorded is None:
+        part = part_of(filled(tmp_path), "a")
+        old = pq.read_table(part).drop_columns(["step"]).replace_schema_metadata(None)
+        pq.write_table(old, part)
+    store = Store(recorded or tmp_path)
+    frame = store.frame(sorted(store.keys())[:5])
+    assert list(frame.columns) == SCHEMA.names
+    assert (frame.step == -1).any()
+    assert frame.step.dtype == "int64"
+
+
+def test_a_newer_format_is_refused_and_kept(tmp_path):
+    store = filled(tmp_path)
+    part = part_of(store, "a")
+    assert pq.read_schema(part).metadata[b"initlab.format"] == str(FORMAT).encode()
+    newer = pq.read_table(part).replace_schema_metadata({"initlab.format": str(FORMAT + 1)})
+    pq.write_table(newer, part)
+    for use in (Store(tmp_path).keys, store.frame, store.compact, store.summary):
+        with pytest.raises(StoreError) as error:
+            use()
+        assert f"{part} has format {FORMAT + 1}" in str(error.value)
+        assert f"knows formats up to {FORMAT}. Update initlab or choose" in str(error.value)
+    assert part.exists()
+    assert len(list(tmp_path.glob("*.parquet"))) == 2
+
+
 def test_a_run_stored_twice_appears_once(tmp_path):
     store = filled(tmp_path)
     store.add([("a", '{"n":1}', 0.7, ROWS)])
     assert len(store.frame(["a"])) == len(ROWS)
+    assert len(store.frame()) == 2 * len(ROWS)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only for root")
 def test_a_read_only_folder(tmp_path):
     store = filled(tmp_path)
     tmp_path.chmod(0o500)
-    with pytest.raises(StoreError, match="INITLAB_STORE"):
+    try:
+        with pytest.raises(StoreError, match="INITLAB_STORE"):
+            store.add([("d", "{}", 0.0, ROWS)])
+        with pytest.raises(StoreError, match="stored before is safe"):
+            store.compact()
+        assert store.keys() == {"a", "b", "c"}
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def refuse(error: int):
+    def refused(*args, **options):
+        raise OSError(error, os.strerror(error))
+
+    return refused
+
+
+def test_a_folder_that_may_not_be_written(tmp_path, monkeypatch):
+    """As the system says it, for a user who may write everywhere too."""
+    store = filled(tmp_path)
+    monkeypatch.setattr(pq, "ParquetWriter", refuse(errno.EACCES))
+    with pytest.raises(StoreError, match=r"cannot write to the store .*Permission denied"):
         store.add([("d", "{}", 0.0, ROWS)])
-    tmp_path.chmod(0o700)
+    monkeypatch.setattr("initlab.store.compaction.FileLock", refuse(errno.EROFS))
+    with pytest.raises(StoreError, match=r"cannot compact the store .*Read-only file system"):
+        store.compact()
+    monkeypatch.setattr("initlab.store.claims.FileLock.acquire", refuse(errno.EROFS))
+    with pytest.raises(StoreError, match=r"cannot claim runs in .*Read-only"), store.claims():
+        pytest.fail("claimed nothing")
+    assert Store(tmp_path).keys() == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize("error", [errno.EACCES, errno.EMFILE, errno.EIO])
+def test_a_part_that_may_not_be_read_is_not_damaged(tmp_path, monkeypatch, error):
+    store = filled(tmp_path)
+    with monkeypatch.context() as patch, pytest.raises(StoreError) as caught:
+        patch.setattr(pa, "OSFile", refuse(error))
+        store.keys()
+    assert os.strerror(error) in str(caught.value)
     assert store.keys() == {"a", "b", "c"}
 
 
-def test_a_folder_that_cannot_be_made(tmp_path):
+@pytest.mark.parametrize("where", ["file", "file/store"])
+def test_a_file_in_the_place_of_a_folder(tmp_path, where):
     (tmp_path / "file").write_text("in the way")
+    store = Store(tmp_path / where)
     with pytest.raises(StoreError, match=r"cannot write to the store .*INITLAB_STORE"):
-        Store(tmp_path / "file" / "store").add([("d", "{}", 0.0, ROWS)])
+        store.add([("d", "{}", 0.0, ROWS)])
+    with pytest.raises(StoreError, match=r"cannot read the store .*Not a directory"):
+        store.keys()
+    assert (tmp_path / "file").read_text() == "in the way"
 
 
-def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch):
+@pytest.mark.parametrize("use", ["add", "compact"])
+@pytest.mark.parametrize("when", ["written", "synced", "renamed"])
+def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch, when, use):
     store = filled(tmp_path)
-
-    def full(table, where, **options):
-        Path(where).write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(pq, "write_table", full)
+    before = store.parts()
+    full = refuse(errno.ENOSPC)
+    place = {
+        "written": (pq.ParquetWriter, "write_table"),
+        "synced": (os, "fsync"),
+        "renamed": (Path, "replace"),
+    }
+    monkeypatch.setattr(*place[when], full)
     with pytest.raises(
         StoreError, match=r"No space left on device\. What was stored before is safe"
     ):
-        store.add([("d", "{}", 0.0, ROWS)])
-    assert len(list(tmp_path.iterdir())) == 2
+        if use == "add":
+            store.add([("d", "{}", 0.0, ROWS)])
+        else:
+            store.compact()
+    assert store.parts() == before
+    assert not [p for p in tmp_path.iterdir() if p not in before and p.name != ".compact.lock"]
     assert store.keys() == {"a", "b", "c"}
+
+
+def test_summary_has_a_row_for_each_kind_of_run(tmp_path):
+    store = Store(tmp_path)
+    store.add([("a", MLP_RUN, 0.5, ROWS), ("b", MLP_RUN.replace("3}", "4}"), 1.5, ROWS)])
+    store.add([("c", CONV_RUN, 2.0, ROWS[:1])])
+    store.add([("a", MLP_RUN, 0.5, ROWS)])  # stored twice, counts once
+    summary = store.summary()
+    columns = ["model", "init", "data", "optimizer", "runs", "rows", "seconds"]
+    assert summary[columns].to_numpy().tolist() == [
+        ["Conv", "Zeros", "mnist", "default", 1, 1, 2.0],
+        ["MLP", "HeNormal", "none", "default", 2, 4, 2.0],
+    ]
+    dates = store.frame().date
+    assert (summary["first"].min(), summary["last"].max()) == (dates.min(), dates.max())
+
+
+def test_matching_finds_runs_by_their_fields(tmp_path):
+    store = Store(tmp_path)
+    store.add([("a", MLP_RUN, 0.5, ROWS), ("c", CONV_RUN, 2.0, ROWS)])
+    assert store.matching({}) == {"a", "c"}
+    assert store.matching({"model.type": "MLP", "seed": 3}) == {"a"}
+    assert store.matching({"model.type": "Conv", "seed": 3}) == set()
+    assert store.matching({"model.widths": (3, 3)}) == {"a"}
+    assert store.matching({"seed": None}) == {"c"}  # at its default
+    with pytest.raises(ValueError, match=r"at 'sed'; they have data\.name, data\.type, init\.type"):
+        store.matching({"sed": 3})
+    with pytest.raises(ValueError, match="none: the store is empty"):
+        Store(tmp_path / "nothing").matching({"seed": 3})
 
 
 def test_export_is_one_sorted_file(tmp_path):

@@ -38,7 +38,7 @@ LARGE = [
     ResNet9(width=2, input_shape=(1, 8, 8)),
     ResNet18(input_shape=(1, 32, 32)),
 ]
-VALUES = ["key", "network", "layer", "statistic", "value"]
+VALUES = ["key", "network", "layer", "step", "statistic", "value"]
 
 
 def values(frame: pd.DataFrame) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from initlab import sweep
-from initlab.store import SCHEMA, Store
+from initlab.store import SCHEMA, Store, parts
 from initlab.verify import same, verify
 from tests.test_sweep import LOOK, RUNS, TRAIN
 
@@ -25,7 +25,9 @@ def changed(recorded, tmp_path, run, statistic, factor) -> Store:
     frame = recorded.frame([sweep.key(run)])
     frame.loc[frame.statistic == statistic, "value"] *= factor
     store = Store(tmp_path)
-    store._write(pa.Table.from_pandas(frame, SCHEMA, preserve_index=False), "part.parquet")
+    parts.write(
+        [pa.Table.from_pandas(frame, SCHEMA, preserve_index=False)], tmp_path / "part.parquet"
+    )
     return store
 
 
@@ -55,7 +57,9 @@ def test_a_changed_value_is_found(recorded, tmp_path, run, statistic, factor):
 def test_a_missing_value_is_found(recorded, tmp_path):
     frame = recorded.frame([sweep.key(LOOK)]).iloc[1:]
     store = Store(tmp_path)
-    store._write(pa.Table.from_pandas(frame, SCHEMA, preserve_index=False), "part.parquet")
+    parts.write(
+        [pa.Table.from_pandas(frame, SCHEMA, preserve_index=False)], tmp_path / "part.parquet"
+    )
     [result] = verify(sample=1, seconds=1e9, store=store)
     assert "missing on one side" in result.differences[0]
 
@@ -91,4 +95,4 @@ def test_runs_differ_by_seed_only():
     [(_, _, _, one)] = sweep.execute([LOOK])
     [(_, _, _, two)] = sweep.execute([replace(LOOK, seed=99)])
     pairs = list(zip(one, two, strict=True))
-    assert sum(same(a[3], b[3], 1e-3) for a, b in pairs if a[2] == "length" and a[1] > 0) < 3
+    assert sum(same(a[4], b[4], 1e-3) for a, b in pairs if a[3] == "length" and a[1] > 0) < 3

@@ -68,37 +68,37 @@ def random_unit_inputs(count: int, shape: tuple[int, ...], generator: torch.Gene
     return x / x.flatten(1).norm(dim=1).view(count, 1, *[1] * len(shape))
 
 
-def report(measure: Lengths, M: np.ndarray) -> list[tuple[int, int, str, float]]:
-    """Rows (network, layer, statistic, value) of lengths M, (networks, d + 1).
+def report(measure: Lengths, M: np.ndarray) -> list[tuple[int, int, int, str, float]]:
+    """Rows (network, layer, step, statistic, value) of lengths M, (networks, d + 1).
 
     The statistic of a network is `length`, M_j. Reduced: `mean`, `mean_square` and `median` of
     M_j, `ratio_mean` and `ratio_mean_square` of M_j/M_{j−1} over networks still alive at j − 1,
     `dead` (share with M_j = 0), and `variance_mean` and `variance_median` of V̂ar[M]. Reduced
-    rows have network −1.
+    rows have network −1. No row is tied to a training step: step −1.
     """
     depth = M.shape[1] - 1
     keep = range(depth + 1) if measure.layers == "all" else (0, depth)
     if not measure.reduce:
-        return [(r, j, "length", float(M[r, j])) for j in keep for r in range(len(M))]
+        return [(r, j, -1, "length", float(M[r, j])) for j in keep for r in range(len(M))]
     variance = empirical_variance(M)
     reduced = []
     for j in keep:
         reduced += [
-            (-1, j, "mean", float(M[:, j].mean())),
-            (-1, j, "mean_square", float(np.square(M[:, j]).mean())),
-            (-1, j, "median", float(np.median(M[:, j]))),
-            (-1, j, "dead", float((M[:, j] == 0).mean())),
+            (-1, j, -1, "mean", float(M[:, j].mean())),
+            (-1, j, -1, "mean_square", float(np.square(M[:, j]).mean())),
+            (-1, j, -1, "median", float(np.median(M[:, j]))),
+            (-1, j, -1, "dead", float((M[:, j] == 0).mean())),
         ]
         if j > 0:
             alive = M[:, j - 1] > 0
             if alive.any():
                 ratio = M[alive, j] / M[alive, j - 1]
                 reduced += [
-                    (-1, j, "ratio_mean", float(ratio.mean())),
-                    (-1, j, "ratio_mean_square", float(np.square(ratio).mean())),
+                    (-1, j, -1, "ratio_mean", float(ratio.mean())),
+                    (-1, j, -1, "ratio_mean_square", float(np.square(ratio).mean())),
                 ]
     return [
         *reduced,
-        (-1, depth, "variance_mean", float(variance.mean())),
-        (-1, depth, "variance_median", float(np.median(variance))),
+        (-1, depth, -1, "variance_mean", float(variance.mean())),
+        (-1, depth, -1, "variance_median", float(np.median(variance))),
     ]

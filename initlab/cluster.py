@@ -1,0 +1,142 @@
+"""Groups of runs on a Ray cluster: sent out, sent again when a node is lost, given back.
+
+Ray schedules, retries and moves the data; nothing here does. It is imported only when it is
+used, and every node needs the same version of this package.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, TypeVar
+
+import torch
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+#: Tasks sent for every CPU of the cluster: one that runs and one that is ready to.
+IN_FLIGHT = 2
+#: Seconds that a cluster may take to answer.
+PATIENCE = 10.0
+
+
+class ClusterError(RuntimeError):
+    """A cluster that cannot be used; the message says why and what to do."""
+
+
+def on_ray(
+    groups: Iterable[Sequence[Item]],
+    execute: Callable[[Sequence[Item], str], Result],
+    *,
+    device: str = "cpu",
+    gpus_per_task: float = 0.0,
+    retries: int = 3,
+    address: str | None = None,
+) -> Iterator[Result]:
+    """`execute(group, device)` of every group, as they end, in any order.
+
+    `execute` is a function of a module, and a group a sequence of frozen dataclasses. Each is
+    one task of one CPU, and on "cuda" of `gpus_per_task` of a GPU (0.25: four share one). A task
+    whose worker or node dies is sent again, up to `retries` times. Groups are taken from the
+    iterable when there is room for them. Ctrl-C, or giving up the iterator, cancels what is in
+    flight.
+
+    The cluster is the one at `address`, else at `RAY_ADDRESS`, else the one that runs on this
+    machine, else one that is started on this machine for as long as it is needed.
+
+    Raises `ClusterError` when Ray is missing, the address cannot be reached or a group is lost
+    more than `retries` times, and `ValueError` for a device or a share that Ray cannot give. An
+    error that `execute` raises comes through at once.
+    """
+    if device.startswith("cuda:"):
+        raise ValueError(f"Ray chooses the GPU of a task: device must be 'cuda', not {device!r}")
+    if (device == "cuda") != (gpus_per_task > 0):
+        raise ValueError(
+            f"gpus_per_task must be > 0 on 'cuda' and 0 elsewhere, not {gpus_per_task} on "
+            f"{device!r}"
+        )
+    try:
+        import ray
+    except ImportError as error:
+        raise ClusterError("Ray is not installed: pip install 'initlab[ray]'") from error
+    task: Any = ray.remote(num_cpus=1, num_gpus=gpus_per_task, max_retries=retries)(_task)
+    return _results(ray, lambda group: task.remote(execute, group, device), groups, address)
+
+
+def _task(execute: Callable[[Sequence[Item], str], Result], group: Sequence[Item], device: str):
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)  # a vanished signal must not cost a hundred times more
+    return execute(group, device)
+
+
+def _results(
+    ray: Any,
+    send: Callable[[Sequence[Item]], Any],
+    groups: Iterable[Sequence[Item]],
+    address: str | None,
+) -> Iterator[Any]:
+    ours = not ray.is_initialized()
+    if ours:
+        _connect(ray, address)
+    waiting = iter(groups)
+    flying: list[Any] = []
+    try:
+        while True:
+            # Asked each time: nodes come and go.
+            room = IN_FLIGHT * max(1, int(ray.cluster_resources().get("CPU", 0)))
+            flying += map(send, islice(waiting, max(0, room - len(flying))))
+            if not flying:
+                return
+            [done], flying = ray.wait(flying)
+            yield ray.get(done)
+    except ray.exceptions.RayTaskError:
+        raise  # what `execute` raised, as an instance of its own class too
+    except ray.exceptions.RayError as error:
+        raise ClusterError(
+            f"a group was lost and could not be sent again: {str(error).splitlines()[0]} What "
+            "was stored before is safe. See to the cluster's nodes and their memory, and run again."
+        ) from error
+    finally:
+        for task in flying:
+            ray.cancel(task, force=True)
+        if ours:
+            ray.shutdown()
+
+
+def _connect(ray: Any, address: str | None) -> None:
+    named = address or os.environ.get("RAY_ADDRESS")
+    if named:
+        _answers(named)
+    # A Ray of our own reports nothing to anyone; on a cluster that runs this has no effect.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        ray.init(
+            address=address,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        raise _unreachable(named or "this machine", str(error)) from error
+
+
+def _answers(address: str) -> None:
+    """Ray itself waits for minutes for a cluster that is not there."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if not colon or not port.isdigit():
+        return  # "auto", "local" and what Ray refuses at once
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
+    except (OSError, OverflowError) as error:
+        raise _unreachable(address, str(error)) from error
+
+
+def _unreachable(address: str, reason: str) -> ClusterError:
+    return ClusterError(
+        f"there is no Ray cluster at {address}: {reason}. Give the address of its head node, such "
+        "as 'head:6379', as an argument or in RAY_ADDRESS, or none at all to use this machine."
+    )
