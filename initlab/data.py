@@ -32,7 +32,8 @@ NAMES = tuple(SHAPES)
 SCALINGS = ("unit", "raw", "standard")
 CLASSES = 10  # every set here happens to have ten
 
-_SIZES = {
+#: Training and test samples of each set.
+SIZES = {
     "digits": (1_437, 360),
     "gaussian": (2_000, 500),
     "mnist": (60_000, 10_000),
@@ -67,7 +68,7 @@ class Data:
             raise ValueError(f"unknown data set {self.name!r}; known: {', '.join(NAMES)}")
         if self.scaling not in SCALINGS:
             raise ValueError(f"unknown scaling {self.scaling!r}; known: {', '.join(SCALINGS)}")
-        for split, most in zip(("train", "test"), _SIZES[self.name], strict=True):
+        for split, most in zip(("train", "test"), SIZES[self.name], strict=True):
             n = getattr(self, split)
             if n is not None and (type(n) is not int or not 1 <= n <= most):
                 raise ValueError(
@@ -172,7 +173,7 @@ def _digits() -> tuple[Arrays, Arrays]:
     # They come in the order of their writers: unshuffled, the test set would be other hands.
     order = _draws(0).permutation(len(y))
     x, y = x[order].reshape(-1, *SHAPES["digits"]) * (255 / 16), y[order]  # 0–255, exactly
-    n, _ = _SIZES["digits"]
+    n, _ = SIZES["digits"]
     return (x[:n], y[:n]), (x[n:], y[n:])
 
 
@@ -186,7 +187,7 @@ def _gaussian() -> tuple[Arrays, Arrays]:
         y = draws.permutation(np.arange(n) % CLASSES)
         return (means[y] + draws.standard_normal((n, features))).astype(np.float32), y
 
-    train, test = map(samples, _SIZES["gaussian"])
+    train, test = map(samples, SIZES["gaussian"])
     return train, test
 
 

@@ -18,7 +18,7 @@ import torch
 from initlab import cluster, sweep
 from initlab.cluster import ClusterError, on_ray
 from initlab.store import Store
-from tests.test_sweep import RUNS, alive, values
+from tests.sweep.test_sweep import RUNS, alive, values
 
 pytest.importorskip("ray", reason="needs initlab[ray]")
 # Set before Ray starts anything: no dashboard's agents, no reports to anyone.

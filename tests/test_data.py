@@ -89,7 +89,7 @@ def tree(folder: Path) -> dict[str, bytes | None]:
 
 def test_every_name_has_a_shape_and_two_sizes():
     assert tuple(SHAPES) == NAMES
-    assert data._SIZES == SIZES
+    assert data.SIZES == SIZES
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -11,7 +11,7 @@ import pytest
 from initlab import __main__ as cli
 from initlab import claims, sweep
 from initlab.store import Store
-from tests.test_sweep import RUNS
+from tests.sweep.test_sweep import RUNS
 
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "01-how-to-start-training.ipynb"
 

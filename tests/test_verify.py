@@ -8,9 +8,10 @@ import pyarrow as pa
 import pytest
 
 from initlab import sweep
-from initlab.store import SCHEMA, Store, parts
+from initlab.spec import key
+from initlab.store import RECORDED, SCHEMA, Store, parts
 from initlab.verify import same, verify
-from tests.test_sweep import LOOK, RUNS, TRAIN
+from tests.sweep.test_sweep import LOOK, RUNS, TRAIN
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def recorded(tmp_path_factory):
 
 def changed(recorded, tmp_path, run, statistic, factor) -> Store:
     """A copy in which one statistic of one run is off by a factor."""
-    frame = recorded.frame([sweep.key(run)])
+    frame = recorded.frame([key(run)])
     frame.loc[frame.statistic == statistic, "value"] *= factor
     store = Store(tmp_path)
     parts.write(
@@ -55,7 +56,7 @@ def test_a_changed_value_is_found(recorded, tmp_path, run, statistic, factor):
 
 
 def test_a_missing_value_is_found(recorded, tmp_path):
-    frame = recorded.frame([sweep.key(LOOK)]).iloc[1:]
+    frame = recorded.frame([key(LOOK)]).iloc[1:]
     store = Store(tmp_path)
     parts.write(
         [pa.Table.from_pandas(frame, SCHEMA, preserve_index=False)], tmp_path / "part.parquet"
@@ -79,7 +80,7 @@ def test_no_more_is_computed_than_allowed(recorded):
 
 def test_shipped_results_are_true(tmp_path):
     """A sample of what ships with the package, of runs that need no download."""
-    shipped = Store(sweep.RECORDED)
+    shipped = Store(RECORDED)
     first = shipped.frame().drop_duplicates("key")
     embedded = {k for k, text in zip(first.key, first.run, strict=True) if '"data"' not in text}
     assert len(embedded) > 100

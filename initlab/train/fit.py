@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from math import isfinite
 from typing import Any
 
@@ -24,6 +24,7 @@ from initlab.train.batches import Batches, per_network
 from initlab.train.budget import Budget, Curves, Outcome
 from initlab.train.group import group
 from initlab.train.loss import CrossEntropy, Loss
+from initlab.train.memory import networks_at_once
 from initlab.train.optim import Optimizer, Step
 from initlab.train.schedule import ConstantRate, Schedule
 
@@ -56,8 +57,9 @@ def fit(
     the same generator see the same batches, drawn anew for every epoch. `targets` replaces the
     training classes: (N,) or (R, N) classes, or soft targets (N, classes) or (R, N, classes).
     Inputs are flattened when the model takes vectors. `precision` is "float32", "tf32" (only
-    changes products on CUDA) or "bf16" (autocast). On the CPU the networks are shared out among
-    torch's threads.
+    changes products on CUDA) or "bf16" (autocast). The group is cut into parts that are fast to
+    train at once; on the CPU they are shared out among torch's threads. The generators are copied,
+    not moved on.
 
     An untrained network that is already at its goal counts as reached at epoch 0.
 
@@ -71,8 +73,10 @@ def fit(
     if targets is not None:
         data = _relabelled(data, targets, R)
 
-    def part(rows: range, generators: dict[int, torch.Generator]) -> list[Outcome]:
+    def part(rows: range) -> list[Outcome]:
         cut = slice(rows.start, rows.stop)
+        # Each part has copies of its generators, so that all parts draw the same batches.
+        generators = {id(g): g.clone_state() for g in orders[cut]}
         y = data.train.y[cut] if per_network(data.train.y) else data.train.y
         return _Training(
             model,
@@ -88,22 +92,22 @@ def fit(
             precision,
         ).run()
 
-    threads = torch.get_num_threads() if data.train.x.device.type == "cpu" else 1
-    parts = min(threads, R)
-    generators = {id(g): g for g in orders}
-    if parts == 1:
-        return part(range(R), generators)
-    # Each thread has its own copies of the generators, so that all draw the same batches.
-    copies = [{i: g.clone_state() for i, g in generators.items()} for _ in range(parts - 1)]
-
-    def alone(rows: range, own: dict[int, torch.Generator]) -> list[Outcome]:
-        torch.set_num_threads(1)  # for this thread; the caller's number is put back below
-        return part(rows, own)
-
+    cpu = data.train.x.device.type == "cpu"
+    threads = torch.get_num_threads() if cpu else 1
+    size = networks_at_once(model, budget.batch_size, optimizers[0], str(data.train.x.device))
+    parts = max(-(-R // size), min(threads, R))
     cuts = [range(i * R // parts, (i + 1) * R // parts) for i in range(parts)]
+    if threads == 1 or parts == 1:
+        with products.one_blas_thread() if cpu else nullcontext():
+            return [outcome for cut in cuts for outcome in part(cut)]
+
+    def alone(rows: range) -> list[Outcome]:
+        torch.set_num_threads(1)  # for this thread; the caller's number is put back below
+        return part(rows)
+
     try:
-        with ThreadPoolExecutor(parts) as pool:
-            ended = list(pool.map(alone, cuts, [generators, *copies]))
+        with products.one_blas_thread(), ThreadPoolExecutor(threads) as pool:
+            ended = list(pool.map(alone, cuts))
     finally:
         torch.set_num_threads(threads)
     return [outcome for outcomes in ended for outcome in outcomes]

@@ -19,9 +19,11 @@ from initlab.data import Data
 from initlab.init import HeNormal, LecunNormal, Zeros
 from initlab.measure.signal import Lengths
 from initlab.models import MLP, ResidualMLP, ResNet9, ResNet18
+from initlab.spec import key
 from initlab.store import Store
-from initlab.sweep import Run, grid, groups
+from initlab.sweep import Run, engine, grid, groups, local
 from initlab.train import Budget
+from initlab.train.memory import group_bytes
 
 DIGITS = Data("digits")
 TRAIN = Run(
@@ -62,7 +64,7 @@ def test_a_frame_describes_itself(tmp_path):
     assert {"model", "model.widths", "init", "init.scale", "seed", "statistic", "value"} <= set(
         frame
     )
-    assert frame.drop_duplicates("key").key.tolist() == [sweep.key(r) for r in RUNS]
+    assert frame.drop_duplicates("key").key.tolist() == [key(r) for r in RUNS]
     lengths = sweep.select(frame, RUNS[:6], "length")
     assert set(lengths.layer) == {0, 5}
     assert len(lengths) == 6 * 2 * 50
@@ -73,35 +75,35 @@ def test_a_frame_describes_itself(tmp_path):
 def test_nothing_is_computed_twice(tmp_path, monkeypatch):
     store = Store(tmp_path)
     first = sweep.run(RUNS, store=store)
-    monkeypatch.setattr(sweep, "execute", lambda *a: pytest.fail("computed again"))
+    monkeypatch.setattr(local, "execute", lambda *a: pytest.fail("computed again"))
     pd.testing.assert_frame_equal(first, sweep.run(RUNS, store=store))
 
 
 def test_only_what_is_missing_is_computed(tmp_path, monkeypatch):
     store, computed, execute = Store(tmp_path), [], sweep.execute
     sweep.run(RUNS[:4], store=store)
-    monkeypatch.setattr(sweep, "execute", lambda g, d: computed.extend(g) or execute(g, d))
+    monkeypatch.setattr(local, "execute", lambda g, d: computed.extend(g) or execute(g, d))
     sweep.run([*RUNS, RUNS[0]], store=store)
-    assert sorted(map(sweep.key, computed)) == sorted(map(sweep.key, RUNS[4:]))
+    assert sorted(map(key, computed)) == sorted(map(key, RUNS[4:]))
 
 
 def test_recorded_results_are_found(tmp_path, monkeypatch):
     recorded = Store(tmp_path / "recorded")
     sweep.run(RUNS, store=recorded, recorded=False)
-    monkeypatch.setattr(sweep, "RECORDED", recorded.folder)
+    monkeypatch.setattr(engine, "RECORDED", recorded.folder)
     execute = sweep.execute
-    monkeypatch.setattr(sweep, "execute", lambda *a: pytest.fail("computed again"))
+    monkeypatch.setattr(local, "execute", lambda *a: pytest.fail("computed again"))
     mine = Store(tmp_path / "mine")
     frame = sweep.run(RUNS, store=mine)
     assert not mine.folder.exists()
-    monkeypatch.setattr(sweep, "execute", execute)
+    monkeypatch.setattr(local, "execute", execute)
     again = sweep.run(RUNS, store=mine, recorded=False)
     pd.testing.assert_frame_equal(values(frame), values(again))
 
 
 def test_processes_give_the_same_frame(tmp_path, monkeypatch):
     one = sweep.run(RUNS, store=Store(tmp_path / "one"), workers=1)
-    monkeypatch.setattr(sweep, "_cost", lambda group: 1e12)  # large enough for processes
+    monkeypatch.setattr(engine, "FEW", 0)  # large enough for processes
     two = sweep.run(RUNS, store=Store(tmp_path / "two"), workers=2)
     pd.testing.assert_frame_equal(values(one), values(two), rtol=1e-5)
 
@@ -109,16 +111,24 @@ def test_processes_give_the_same_frame(tmp_path, monkeypatch):
 def test_groups_hold_what_can_train_together():
     other = grid(TRAIN, model=[ResidualMLP(2, 5, inputs=64, outputs=10)], seed=range(2))
     cut = groups([*RUNS, *other])
-    assert sorted(map(sweep.key, RUNS + other)) == sorted(sweep.key(r) for g in cut for r in g)
+    assert sorted(map(key, RUNS + other)) == sorted(key(r) for g in cut for r in g)
     for group in cut:
         assert len({r.model for r in group}) == 1
         assert len({r.data for r in group}) == 1
         assert group[0].budget is not None or len(group) == 1
 
 
-def test_large_networks_train_in_small_groups():
-    runs = [grid(dataclasses.replace(TRAIN, model=m), seed=range(40)) for m in LARGE]
-    assert [len(groups(r)[0]) for r in runs] == [32, 4, 1]
+def test_groups_fit_into_the_memory_that_is_allowed():
+    for model in LARGE:
+        runs = grid(dataclasses.replace(TRAIN, model=model), seed=range(40))
+        one = group_bytes(model, TRAIN.budget.batch_size, TRAIN.optimizer, 1)
+        for memory in (one, 3 * one, 100 * one):
+            cut = groups(runs, memory=memory)
+            assert sum(map(len, cut)) == 40
+            for g in cut:
+                assert group_bytes(model, 256, TRAIN.optimizer, len(g)) <= memory
+        with pytest.raises(ValueError, match="allow more memory, or take smaller batches"):
+            groups(runs, memory=one - 1)
 
 
 def test_images_train_and_are_looked_at_like_vectors(tmp_path):
@@ -152,7 +162,7 @@ def test_a_run_comes_back_from_a_stored_row(tmp_path):
             lambda: Run(LOOK.model, HeNormal(), measure=Lengths(), networks=0),
             "networks must be ≥ 1",
         ),
-        (lambda: sweep.run([LOOK], engine="slurm"), "unknown engine 'slurm'; known: local"),
+        (lambda: sweep.run([LOOK], engine="slurm"), "unknown engine 'slurm'; known: local, ray"),
         (
             lambda: sweep.execute(
                 [Run(MLP((3,), inputs=64), Zeros(), data=DIGITS, measure=Lengths(image=99_999))]
@@ -174,7 +184,7 @@ SWEEP = """
     from initlab.init import HeNormal
     from initlab.models import MLP
     from initlab.store import Store
-    from tests.test_sweep import LOOK, TRAIN, KILLED
+    from tests.sweep.test_sweep import LOOK, TRAIN, KILLED
 
     if __name__ == "__main__":
         frame = sweep.run(KILLED, store=Store(Path(sys.argv[1])), recorded=False, workers=2)
@@ -208,7 +218,7 @@ def test_a_sweep_killed_three_times_ends_with_the_same_frame(tmp_path):
     script = tmp_path / "sweep_script.py"
     script.write_text(textwrap.dedent(SWEEP))
     marker = f"INITLAB_TEST_MARK={tmp_path.name}-{os.getpid()}"
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parent.parent.parent
     environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
     environment |= dict([marker.split("=")])
 
@@ -219,7 +229,7 @@ def test_a_sweep_killed_three_times_ends_with_the_same_frame(tmp_path):
     assert start("whole", "whole.pkl").wait(300) == 0
     whole = pd.read_pickle(tmp_path / "whole.pkl")
     total = len(Store(tmp_path / "whole").keys())
-    assert total == len({sweep.key(r) for r in KILLED})
+    assert total == len({key(r) for r in KILLED})
 
     kept = 0
     for kill in range(3):

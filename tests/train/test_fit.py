@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from initlab.data import Data, DataSet, Split, load
 from initlab.init import HeNormal, Normal, initialize
 from initlab.models import MLP, ConvNet, ResidualMLP
-from initlab.train import SGD, Budget, accuracy, cross_entropy, fit
+from initlab.train import SGD, Budget, CrossEntropy, accuracy, fit
 
 MODELS = {
     "mlp": MLP((12, 9), inputs=64),
@@ -142,7 +142,7 @@ def test_start_is_not_changed():
 def test_cross_entropy_by_hand():
     logits = torch.tensor([[[0.0, 0.0], [0.0, float(torch.log(torch.tensor(3.0)))]]])
     expected = (torch.log(torch.tensor(2.0)) + torch.log(torch.tensor(4.0 / 3.0))) / 2
-    torch.testing.assert_close(cross_entropy(logits, torch.tensor([0, 1]))[0], expected)
+    torch.testing.assert_close(CrossEntropy()(logits, torch.tensor([0, 1]))[0], expected)
 
 
 @settings(max_examples=50)

@@ -1,0 +1,111 @@
+"""What is known is looked up, the rest is computed and stored as it comes."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+
+import pandas as pd
+from tqdm.auto import tqdm
+
+from initlab.cluster import on_ray
+from initlab.spec import key
+from initlab.store import RECORDED, Claims, Store
+from initlab.sweep import local
+from initlab.sweep.execute import Result, execute
+from initlab.sweep.groups import cost, groups
+from initlab.sweep.runs import Run, tidy
+
+ENGINES = ("local", "ray")
+#: Multiplications under which starting processes takes longer than the work.
+FEW = 2e10
+#: Seconds between looks at the store, while other processes compute the last groups.
+PAUSE = 0.5
+
+
+def run(
+    runs: Iterable[Run],
+    *,
+    store: Store | None = None,
+    recorded: bool = True,
+    device: str = "cpu",
+    engine: str = "local",
+    workers: int | None = None,
+    memory: float | None = None,
+    gpus_per_task: float | None = None,
+    address: str | None = None,
+) -> pd.DataFrame:
+    """The results of `runs` as a tidy frame, computing what is not known yet.
+
+    Known is what ships with the package (unless `recorded` is False) and what the store holds.
+    The rest is computed in groups and stored as each group ends: with `engine` "local" on
+    `workers` processes (as many as cores) or on a GPU; with "ray" as tasks of the cluster at
+    `address` (by default the user's own, else one started here), each taking the share
+    `gpus_per_task` of a GPU on "cuda" (1 unless given). `memory` bounds the bytes that one group
+    holds. Several processes may do so on one store at once: they share the groups out.
+
+    Returns one row per value: columns `network`, `layer`, `step`, `statistic`, `value`,
+    `seconds`, `key`, and every field of the run (`model.widths`, `init`, `seed`, …), in the order
+    of `runs`.
+
+    Raises `ValueError` for an unknown engine or too little memory, `StoreError` when results cannot
+    be stored and `ClusterError` when the cluster cannot be used.
+    """
+    if engine not in ENGINES:
+        raise ValueError(f"unknown engine {engine!r}; known: {', '.join(ENGINES)}")
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers must be ≥ 1, not {workers}")
+    store = Store() if store is None else store
+    named = {key(r): r for r in runs}
+    frames = []
+    if recorded:
+        frames.append(Store(RECORDED).frame(named))
+    missing = set(named).difference(*(f.key for f in frames))
+    todo = [named[k] for k in named if k in missing - store.keys()]
+    if todo:
+        groups(todo, memory, device)  # what cannot be computed is refused before anything is
+        share = 0.0 if device != "cuda" else 1.0 if gpus_per_task is None else gpus_per_task
+
+        def compute(mine: Iterator[list[Run]], all_groups: list[list[Run]]):
+            if engine == "ray":
+                return on_ray(mine, execute, device=device, gpus_per_task=share, address=address)
+            cores = min(workers or os.cpu_count() or 1, len(all_groups))
+            if device != "cpu" or cores < 2 or sum(map(cost, all_groups)) < FEW:
+                return local.here(mine, device)
+            return local.processes(mine, cores)
+
+        _fill(store, todo, compute, memory, device)
+    frames.append(store.frame(missing))
+    values = pd.concat([f for f in frames if len(f)], ignore_index=True)
+    return tidy(values, named)
+
+
+def _fill(store: Store, todo: list[Run], compute, memory: float | None, device: str) -> None:
+    """Compute and store `todo`, together with whoever else fills the same store."""
+    left = {key(r): r for r in todo}
+    with tqdm(total=len(todo), unit="run", leave=False) as bar, store.claims() as claims:
+        while left:
+            cut = groups(left.values(), memory, device)
+            results: Iterator[list[Result]] = compute(_claimed(claims, cut), cut)
+            for group in results:
+                store.add(group)
+                claims.release(k for k, *_ in group)
+                for k, *_ in group:
+                    left.pop(k, None)
+                bar.update(len(group))
+            if left:  # another process has claimed these: it stores them, or it dies
+                stored = store.keys() & set(left)
+                bar.update(len(stored))
+                for k in stored:
+                    del left[k]
+                if left and not stored:
+                    time.sleep(PAUSE)
+
+
+def _claimed(claims: Claims, cut: list[list[Run]]) -> Iterator[list[Run]]:
+    """The groups, or what is left of them, that no other process computes."""
+    for group in cut:
+        free = claims.take(map(key, group))
+        if mine := [r for r in group if key(r) in free]:
+            yield mine

@@ -1,0 +1,160 @@
+"""What a sweep will cost, from the speed measured here and now, before anything runs."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from math import ceil
+
+import pandas as pd
+import torch
+
+from initlab.data import CLASSES, SHAPES, SIZES, DataSet, Split
+from initlab.init import initialize
+from initlab.spec import key
+from initlab.sweep.execute import execute
+from initlab.sweep.groups import groups, samples
+from initlab.sweep.runs import Run
+from initlab.train import Budget, fit
+from initlab.train.memory import group_bytes
+
+#: Batches that a probe trains; the first of them are not timed.
+STEPS, WARM = 6, 2
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Cost of a sweep. `table` has one row per kind of group: model, data, runs, groups, runs in
+    the largest group, seconds (of one worker, all its runs), bytes (of the largest group).
+    """
+
+    table: pd.DataFrame
+    workers: int
+
+    @property
+    def seconds(self) -> float:
+        """Work of one worker: a core, or the device."""
+        return float(self.table.seconds.sum())
+
+    @property
+    def wall(self) -> float:
+        """Seconds on the clock, on all workers."""
+        return self.seconds / self.workers
+
+    @property
+    def memory(self) -> int:
+        """Bytes that the workers hold at once, the data set left out."""
+        return int(self.table.bytes.max()) * self.workers
+
+    def __str__(self) -> str:
+        """One line for a reader."""
+        runs, hours = int(self.table.runs.sum()), self.wall / 3600
+        span = f"{hours:,.1f} hours" if hours >= 1 else f"{self.wall:,.0f} seconds"
+        return f"{runs:,} runs: {span} on {self.workers} workers, {self.memory / 2**20:,.0f} MiB"
+
+
+def estimate(
+    runs: Iterable[Run],
+    *,
+    device: str = "cpu",
+    workers: int | None = None,
+    memory: float | None = None,
+) -> Estimate:
+    """Cost of computing all of `runs` here, whatever is stored already.
+
+    For every kind of group a few steps are timed on random data of the set's shape, so no data need
+    be there. Runs may end before their budget: this is what they cost if none does. Looks at
+    accuracy on the way are counted as one pass over the test set each.
+
+    Raises `ValueError` for no runs.
+    """
+    kinds: dict[tuple, list[list[Run]]] = {}
+    for group in groups({key(r): r for r in runs}.values(), memory, device):
+        kinds.setdefault(_shape(group[0]), []).append(group)
+    if not kinds:
+        raise ValueError("there are no runs to estimate")
+    rows = []
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)  # workers have one each
+        for cut in kinds.values():
+            largest = max(cut, key=len)
+            first, count = largest[0], sum(map(len, cut))
+            rows.append(
+                {
+                    "model": type(first.model).__name__,
+                    "data": first.data.name if first.data else "none",
+                    "runs": count,
+                    "groups": len(cut),
+                    "largest": len(largest),
+                    "seconds": _seconds(largest, device) / len(largest) * count,
+                    "bytes": 0
+                    if first.budget is None
+                    else group_bytes(
+                        first.model, first.budget.batch_size, first.optimizer, len(largest)
+                    ),
+                }
+            )
+    finally:
+        torch.set_num_threads(threads)
+    default = 1 if device != "cpu" else os.cpu_count() or 1
+    return Estimate(pd.DataFrame(rows), workers or default)
+
+
+def _shape(run: Run) -> tuple:
+    """What decides the cost of a run."""
+    if run.budget is None:
+        return run.model, run.measure, run.networks, run.data
+    return run.model, run.budget, type(run.optimizer), samples(run), run.augment, run.curves
+
+
+def _seconds(group: list[Run], device: str) -> float:
+    """Cost of one group, from a short probe."""
+    first = group[0]
+    if first.budget is None:
+        few = replace(first, networks=max(1, first.networks // 50))
+        start = time.perf_counter()
+        execute([few], device)
+        return (time.perf_counter() - start) * first.networks / few.networks * len(group)
+    assert first.data is not None
+    N, batch = samples(first), min(first.budget.batch_size, samples(first))
+    tests = first.data.test or SIZES[first.data.name][1]
+    g = torch.Generator().manual_seed(0)
+    shape = first.model.input_shape
+    assert torch.Size(shape).numel() == torch.Size(SHAPES[first.data.name]).numel()
+
+    def split(n: int) -> Split:
+        x = torch.randn(n, *shape, generator=g).to(device)
+        return Split(x, torch.randint(CLASSES, (n,), generator=g).to(device))
+
+    module = first.model.build("meta")
+    params = initialize(module, first.init, g, bias=first.bias, count=len(group), device=device)
+
+    def timed(train: int, test: int) -> float:
+        data = DataSet("probe", split(train), split(test), CLASSES)
+        start = time.perf_counter()
+        fit(
+            first.model,
+            params,
+            data,
+            optimizer=[r.optimizer for r in group],
+            budget=Budget(epochs=1, batch_size=batch),
+            order=torch.Generator().manual_seed(0),
+            loss=first.loss,
+            augment=first.augment,
+        )
+        if torch.device(device).type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter() - start
+
+    timed(WARM * batch, 1)
+    short, long = timed(WARM * batch, 1), timed((WARM + STEPS) * batch, 1)
+    look = min(tests, 2048)
+    looked = max(0.0, timed(WARM * batch, look) - short) / look * tests
+    steps = ceil(N / batch) * first.budget.epochs
+    looks = len(first.budget.check_steps(steps)) if first.budget.goal is not None else 1
+    if first.curves is not None:
+        looks += len(first.curves.steps(steps)) * (1 + N // tests)
+    return max(0.0, long - short) / STEPS * steps + looked * looks

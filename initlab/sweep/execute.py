@@ -1,0 +1,99 @@
+"""Computing one group of runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from initlab import data as data_module
+from initlab.init import initialize
+from initlab.measure.signal import lengths, random_unit_inputs, report
+from initlab.models import parameter_count
+from initlab.spec import canonical, key, seed_of
+from initlab.sweep.runs import Run
+from initlab.train import fit
+
+#: Rows of a result: (network, layer, step, statistic, value).
+Rows = list[tuple[int, int, int, str, float]]
+#: What the store takes: (key, run as JSON, seconds, rows).
+Result = tuple[str, str, float, Rows]
+
+#: Weights drawn at once for networks that are only looked at. Part of a result's definition:
+#: each chunk has its own seed.
+CHUNK_WEIGHTS = 2**22
+
+
+def _generator(run: Run, *purpose: Any) -> torch.Generator:
+    return torch.Generator().manual_seed(seed_of(run.seed, *purpose))
+
+
+def _measure(run: Run, device: str) -> Rows:
+    """Draw the networks of a run in chunks and report their lengths."""
+    assert run.measure is not None
+    module, shape = run.model.build("meta"), run.model.input_shape
+    at_once = max(1, CHUNK_WEIGHTS // parameter_count(run.model))
+    image = None
+    if run.data is not None:
+        assert run.measure.image is not None
+        train = data_module.load(run.data, device).train
+        if not 0 <= run.measure.image < len(train.y):
+            raise ValueError(
+                f"image {run.measure.image} is not among the {len(train.y)} of {run.data.name}"
+            )
+        image = train.x[run.measure.image].reshape(1, *shape)
+    M = []
+    for chunk, start in enumerate(range(0, run.networks, at_once)):
+        count = min(at_once, run.networks - start)
+        weights = _generator(run, "weights", chunk)
+        params = initialize(module, run.init, weights, bias=run.bias, count=count, device=device)
+        if image is None:
+            x = random_unit_inputs(count, shape, _generator(run, "input", chunk)).to(device)
+        else:
+            x = image
+        M.append(lengths(run.model, params, x).numpy())
+    return report(run.measure, np.concatenate(M))
+
+
+def _train(runs: Sequence[Run], device: str) -> list[Rows]:
+    """Train a group of runs as one."""
+    first = runs[0]
+    assert first.data is not None and first.budget is not None
+    module = first.model.build("meta")
+    starts = [
+        initialize(module, r.init, _generator(r, "weights", 0), bias=r.bias, device=device)
+        for r in runs
+    ]
+    orders = {r.order: torch.Generator().manual_seed(seed_of(r.order, "order")) for r in runs}
+    data = data_module.load(first.data, device)
+    labels = {r.noise: r.noise(data.train.y, data.classes) for r in runs if r.noise is not None}
+    targets = None
+    if labels:
+        own = [data.train.y if r.noise is None else labels[r.noise] for r in runs]
+        targets = own[0] if len({r.noise for r in runs}) == 1 else torch.stack(own)
+    outcomes = fit(
+        first.model,
+        {name: torch.stack([s[name] for s in starts]) for name in starts[0]},
+        data,
+        optimizer=[r.optimizer for r in runs],
+        budget=first.budget,
+        order=[orders[r.order] for r in runs],
+        loss=first.loss,
+        schedule=first.schedule,
+        targets=targets,
+        augment=first.augment,
+        curves=first.curves,
+    )
+    return [o.rows() for o in outcomes]
+
+
+def execute(runs: Sequence[Run], device: str = "cpu") -> list[Result]:
+    """Compute one group of runs: (key, JSON, seconds, rows) of each."""
+    start = time.perf_counter()
+    trains = runs[0].budget is not None
+    rows = _train(runs, device) if trains else [_measure(r, device) for r in runs]
+    seconds = (time.perf_counter() - start) / len(runs)
+    return [(key(r), canonical(r), seconds, row) for r, row in zip(runs, rows, strict=True)]

@@ -1,0 +1,116 @@
+"""A run as a value, products of runs, and the tidy frame of what came out."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from initlab.augment import Augment
+from initlab.data import Data
+from initlab.init import Rule, Zeros
+from initlab.measure.signal import Lengths
+from initlab.models import Model
+from initlab.noise import LabelNoise
+from initlab.spec import flat, from_plain, key, spec
+from initlab.train import (
+    SGD,
+    Budget,
+    ConstantRate,
+    CrossEntropy,
+    Curves,
+    Loss,
+    Optimizer,
+    Schedule,
+)
+
+
+@spec
+class Run:
+    """All that decides a result: nothing else may.
+
+    With a `budget` the run trains one network on `data`; with `measure` it draws `networks`
+    networks and reports their lengths at initialization. `seed` decides the weights, `order`
+    the batches and their augmentation, the seed of `noise` the wrong labels; by default all runs
+    share batches and labels, so that they can be compared in pairs.
+    """
+
+    model: Model
+    init: Rule
+    data: Data | None = None
+    bias: Rule = Zeros()
+    seed: int = 0
+    networks: int = 1
+    measure: Lengths | None = None
+    optimizer: Optimizer = SGD()
+    budget: Budget | None = None
+    order: int = 0
+    loss: Loss = CrossEntropy()
+    schedule: Schedule = ConstantRate()
+    noise: LabelNoise | None = None
+    augment: Augment | None = None
+    curves: Curves | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse runs that do nothing, or two things at once."""
+        if (self.budget is None) == (self.measure is None):
+            raise ValueError("a run needs either a budget (it trains) or a measure, not both")
+        if self.budget is not None and (self.data is None or self.networks != 1):
+            raise ValueError("a run that trains needs data, and trains one network")
+        if self.measure is not None and (self.measure.image is None) != (self.data is None):
+            raise ValueError("lengths are measured on an image of data, or without data")
+        if self.networks < 1:
+            raise ValueError(f"networks must be ≥ 1, not {self.networks}")
+        if self.budget is None:
+            for name in ("noise", "augment", "curves"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"{name} is for runs that train: this one has no budget")
+
+
+def grid(base: Run, **axes: Iterable[Any]) -> list[Run]:
+    """Every combination of the given fields, as runs; the last axis varies fastest.
+
+    Raises `ValueError` for a field that a run does not have.
+
+    >>> from initlab.init import HeNormal, LecunNormal
+    >>> from initlab.models import MLP
+    >>> base = Run(MLP.constant(20, 10), HeNormal(), measure=Lengths(), networks=100)
+    >>> len(grid(base, init=[HeNormal(), LecunNormal()], seed=range(10)))
+    20
+    """
+    known = [field.name for field in dataclasses.fields(base)]
+    for name in axes:
+        if name not in known:
+            raise ValueError(f"a run has no field {name!r}; it has {', '.join(known)}")
+    return [
+        dataclasses.replace(base, **dict(zip(axes, values, strict=True)))
+        for values in itertools.product(*axes.values())
+    ]
+
+
+def from_json(text: str) -> Run:
+    """The run of a stored row's `run` column."""
+    return from_plain(json.loads(text))
+
+
+def tidy(values: pd.DataFrame, named: dict[str, Run]) -> pd.DataFrame:
+    """Stored rows with every field of their runs as columns, in the order of `named`."""
+    fields = pd.DataFrame(
+        [{"key": k, "_order": i, **flat(r)} for i, (k, r) in enumerate(named.items())]
+    )
+    columns = ["key", "network", "layer", "step", "statistic", "value", "seconds", "commit"]
+    found = values[columns].merge(fields, on="key")
+    order = ["_order", "statistic", "layer", "network", "step"]
+    return found.sort_values(order, kind="stable").drop(columns="_order").reset_index(drop=True)
+
+
+def select(frame: pd.DataFrame, runs: Iterable[Run], statistic: str | None = None) -> pd.DataFrame:
+    """The rows of a frame that belong to `runs`, and of one statistic if it is named."""
+    chosen = frame.key.isin({key(r) for r in runs})
+    if statistic is not None:
+        chosen &= frame.statistic == statistic
+    return frame[chosen].dropna(axis="columns", how="all")

@@ -1,0 +1,90 @@
+"""What a group of networks holds in memory, known before it is trained."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from initlab.models import Model, ModuleModel, parameter_count
+from initlab.train.loss import CrossEntropy
+from initlab.train.optim import SGD, Adam, Optimizer
+
+#: Bytes that the networks of a stacked group use at each step and that should stay in the cache.
+CACHE = 12 * 2**20
+
+
+@lru_cache
+def activation_bytes(model: Model, batch_size: int) -> int:
+    """Bytes that autograd keeps of one network for one batch, parameters and inputs left out.
+
+    Found by running the step on the meta device, where nothing is computed.
+    """
+    params = {
+        name: torch.empty((1, *p.shape), device="meta", requires_grad=True)
+        for name, p in model.build("meta").named_parameters()
+    }
+    x = torch.empty((batch_size, *model.input_shape), device="meta")
+    ours = {id(p) for p in params.values()}
+    kept: dict[int, int] = {}
+
+    def pack(t: Tensor) -> Tensor:
+        base = t._base if t._base is not None else t
+        if id(base) not in ours and base is not x:
+            kept[id(base)] = base.numel() * base.element_size()
+            alive.append(base)  # else another tensor could take its id
+        return t
+
+    alive: list[Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+        logits = model.forward(params, x)
+        CrossEntropy()(logits, torch.empty(batch_size, dtype=torch.int64, device="meta"))
+    return sum(kept.values())
+
+
+def group_bytes(model: Model, batch_size: int, optimizer: Optimizer, networks: int) -> int:
+    """Bytes that a group of `networks` holds while it trains: parameters, gradients, the state
+    of the optimizer, one batch of its own and what autograd keeps.
+    """
+    momentum = not isinstance(optimizer, Adam) and optimizer.momentum > 0
+    state = 2 if isinstance(optimizer, Adam) else int(momentum)
+    weights = 4 * parameter_count(model) * (2 + state)
+    batch = 4 * batch_size * torch.Size(model.input_shape).numel()
+    # Networks that are computed one after the other keep the activations of one at a time.
+    one = activation_bytes(model, batch_size)
+    kept = one if isinstance(model, ModuleModel) else one * networks
+    return networks * (weights + batch) + kept
+
+
+def networks_at_once(
+    model: Model,
+    batch_size: int,
+    optimizer: Optimizer | None = None,
+    device: str = "cpu",
+    memory: float | None = None,
+) -> int:
+    """How many networks to train as one: as many as are fast, and as `memory` bytes hold.
+
+    Raises `ValueError` when not even one fits.
+    """
+    optimizer = SGD() if optimizer is None else optimizer
+    if isinstance(model, ModuleModel):
+        size = 8  # one after the other: more would not be faster, and are lost together
+    elif torch.device(device).type == "cpu":
+        size = max(
+            1, CACHE // (8 * parameter_count(model) + 2 * activation_bytes(model, batch_size))
+        )
+    else:
+        size = 1024
+    if memory is None:
+        return size
+    while size > 1 and group_bytes(model, batch_size, optimizer, size) > memory:
+        size = max(1, size * 3 // 4)
+    if (needed := group_bytes(model, batch_size, optimizer, size)) > memory:
+        raise ValueError(
+            f"one network of {type(model).__name__} at batch size {batch_size} needs "
+            f"{needed / 2**20:,.0f} MiB, but memory is {memory / 2**20:,.0f} MiB; allow more "
+            "memory, or take smaller batches"
+        )
+    return size
