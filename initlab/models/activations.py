@@ -23,11 +23,20 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+#: Those that may write over their input and still know their derivative.
+_IN_PLACE = {"relu": torch.relu_, "tanh": torch.tanh_, "sigmoid": torch.sigmoid_}
+
+
 def activation(name: str) -> Callable[[Tensor], Tensor]:
     """The activation of that name; raises `ValueError` naming the known ones."""
     if name not in ACTIVATIONS:
         raise ValueError(f"unknown activation {name!r}; known: {', '.join(ACTIVATIONS)}")
     return ACTIVATIONS[name]
+
+
+def overwriting(name: str) -> Callable[[Tensor], Tensor]:
+    """The activation of that name, for an input that nobody needs afterwards."""
+    return _IN_PLACE.get(name, activation(name))
 
 
 class Activation(nn.Module):

@@ -7,7 +7,7 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
-from initlab.models.activations import Activation, activation
+from initlab.models.activations import Activation, activation, overwriting
 from initlab.models.stacked import Params, Tap, check_widths, examples_last, linear
 from initlab.spec import spec
 
@@ -65,7 +65,7 @@ class MLP:
 
     def forward(self, params: Params, x: Tensor, tap: Tap | None = None) -> Tensor:
         """Outputs (R, B, outputs) of R networks on `x`, (B, inputs) shared or (R, B, inputs)."""
-        phi = activation(self.activation)
+        phi = overwriting(self.activation)
         h = examples_last(x, self.inputs)
         if tap:
             tap(h)
@@ -164,7 +164,7 @@ class ResidualMLP:
 
         The tap sees the residual stream: the stem's output first, where there is a stem.
         """
-        phi = activation(self.activation)
+        phi = overwriting(self.activation)
         h = examples_last(x, self.input_shape[0])
         if self.inputs is not None:
             h = linear(params, "stem", h)

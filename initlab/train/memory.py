@@ -12,7 +12,7 @@ from initlab.train.loss import CrossEntropy
 from initlab.train.optim import SGD, Adam, Optimizer
 
 #: Bytes that the networks of a stacked group use at each step and that should stay in the cache.
-CACHE = 12 * 2**20
+CACHE = 48 * 2**20
 
 
 @lru_cache
