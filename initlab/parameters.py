@@ -32,7 +32,7 @@ def check_names(given: set[str], known: set[str]) -> None:
     if unknown:
         raise ParameterError(
             f"unknown parameter{'s' if len(unknown) > 1 else ''} {', '.join(unknown)}; "
-            f"this notebook takes {', '.join(sorted(known))}"
+            f"this notebook takes {', '.join(sorted(known)) or 'none'}"
         )
 
 

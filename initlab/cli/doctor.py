@@ -1,0 +1,23 @@
+"""The command that looks at the machine."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from initlab.cli.group import command
+
+
+@command("doctor", "doctor", "doctor --json")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def doctor(as_json: bool) -> None:
+    """Tell what this machine brings, what is slow or missing, and the remedy."""
+    from initlab import doctor as examination
+
+    found = examination.examine()
+    if as_json:
+        whole = {**found, "advice": examination.advice(found)}
+        print(json.dumps(whole, indent=1, ensure_ascii=False))
+    else:
+        print(examination.text(found))
