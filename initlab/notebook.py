@@ -20,6 +20,8 @@ from typing import Any
 
 from initlab.parameters import ParameterError, check_names, check_preset
 
+KERNEL = "python3"
+
 
 class NotebookError(Exception):
     """A notebook that cannot be run, or that stopped; the message says why and what to do."""
@@ -43,9 +45,17 @@ def read(path: Path) -> str:
         plain = json.loads(text)
     except (OSError, ValueError) as error:
         raise NotebookError(f"{path} cannot be read as a notebook ({error})") from None
-    if not isinstance(plain, dict) or "cells" not in plain:
-        raise NotebookError(f"{path} is no notebook: it has no cells; give a .ipynb file")
+    if not _is_notebook(plain):
+        raise NotebookError(f"{path} is no notebook of format 4; open it in JupyterLab and save it")
     return text
+
+
+def _is_notebook(plain: Any) -> bool:
+    try:
+        cells = all(isinstance(c["cell_type"], str) and "source" in c for c in plain["cells"])
+        return cells and plain["nbformat"] == 4 and isinstance(plain["metadata"], dict)
+    except (KeyError, TypeError):
+        return False
 
 
 def fingerprint(source: str) -> str:
@@ -90,10 +100,14 @@ def value(text: str) -> Any:
 
 @contextmanager
 def _laid_down(source: str) -> Iterator[Path]:
+    plain = json.loads(source)
+    # papermill asks for a kernel even where it is told which to take.
+    plain["metadata"].setdefault("kernelspec", {"name": KERNEL, "display_name": "Python 3"})
+    plain["metadata"]["kernelspec"].setdefault("language", "python")
     # Under a name of our own: papermill takes {braces} in a path for a template.
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "notebook.ipynb"
-        file.write_text(source, encoding="utf8")
+        file.write_text(json.dumps(plain), encoding="utf8")
         yield file
 
 
@@ -139,20 +153,20 @@ def execute(
                 str(file),
                 str(out),
                 dict(given),
-                kernel_name="python3",
+                kernel_name=KERNEL,
                 progress_bar=progress,
                 execution_timeout=timeout,
                 cwd=folder if Path(folder).is_dir() else None,
             )
         except papermill.PapermillExecutionError as error:
-            stopped = f"{error.ename}: {error.evalue}"
+            stopped = " ".join(f"{error.ename}: {error.evalue}".split())
         except CellTimeoutError:
             stopped = f"a cell took longer than {timeout} seconds; allow more with --timeout"
         except DeadKernelError:
             stopped = "its kernel was killed, most often for want of memory; ask for less at once"
         except NoSuchKernel:
             raise NotebookError(
-                "there is no kernel called python3 here: pip install 'initlab[book]'"
+                f"there is no kernel called {KERNEL} here: pip install 'initlab[book]'"
             ) from None
         copy = json.loads(out.read_text(encoding="utf8"))
     # The names of a temporary folder would make every copy another.

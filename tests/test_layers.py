@@ -20,13 +20,15 @@ LAYERS = [
     ["store"],
     ["sweep"],
     ["verify", "parameters", "claims", "plot"],
-    ["live"],
+    ["live", "notebook"],
+    ["batch", "doctor"],
+    ["cli"],
     ["__main__"],
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 #: Stricter than the order of layers.
 NEVER = {"measure": {"train"}, "store": {"data", "models", "init", "train", "measure"}}
-TORCHLESS = ["store", "claims", "plot", "parameters"]
+TORCHLESS = ["store", "claims", "plot", "parameters", "notebook", "batch", "doctor", "cli"]
 
 
 def modules() -> dict[str, list[Path]]:

@@ -112,9 +112,8 @@ def on_ray(
     ours = not ray.is_initialized()
     if ours:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
         try:
-            ray.init(include_dashboard=False, **quiet)
+            ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise EngineError(
                 f"there is no Ray cluster at {os.environ.get('RAY_ADDRESS', 'this machine')} "

@@ -12,12 +12,15 @@ names = click.Choice(list(files.ABOUT))
 
 @commands.group("data", epilog=examples("data list", "data fetch mnist", "data check"))
 def data() -> None:
-    """See, download and check the data sets; they lie in INITLAB_DATA, or in the cache."""
+    """See, download and check the data sets.
+
+    They lie in INITLAB_DATA, or in the cache.
+    """
 
 
 @command("list", "data list", of=data)
 def list_sets() -> None:
-    """Print every data set: what it is, whether it is there and whole, and where."""
+    """Print every data set and where it is."""
     print(f"Data sets lie in {files.root()}; INITLAB_DATA chooses another folder.")
     for name, about in files.ABOUT.items():
         found = files.look(name)
@@ -29,7 +32,7 @@ def list_sets() -> None:
 @command("fetch", "data fetch mnist", "data fetch mnist fashion_mnist cifar10", of=data)
 @click.argument("wanted", nargs=-1, required=True, type=names, metavar="NAME...")
 def fetch(wanted: tuple[str, ...]) -> None:
-    """Download data sets, unless they are there, and check them."""
+    """Download data sets that are not there."""
     for name in wanted:
         before = files.look(name)
         if before.state in (files.EMBEDDED, files.COMPLETE):
@@ -42,9 +45,9 @@ def fetch(wanted: tuple[str, ...]) -> None:
 @command("check", "data check", "data check mnist cifar10", of=data)
 @click.argument("wanted", nargs=-1, type=names, metavar="[NAME]...")
 def check(wanted: tuple[str, ...]) -> None:
-    """Check sizes and MD5 sums; status 1 if a set named is not whole.
+    """Check sizes and MD5 sums.
 
-    Without names, the sets that are there are checked.
+    Of the sets named, or of those that are there. Status 1 if one is not whole.
     """
     wrong = []
     for name in wanted or files.ABOUT:

@@ -12,7 +12,10 @@ from initlab.cli.group import command
 @command("doctor", "doctor", "doctor --json")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def doctor(as_json: bool) -> None:
-    """Tell what this machine brings, what is slow or missing, and the remedy."""
+    """Tell what this machine has and lacks.
+
+    One line for each thing that will be slow or is missing, with its remedy.
+    """
     from initlab import doctor as examination
 
     found = examination.examine()

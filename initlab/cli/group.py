@@ -29,7 +29,7 @@ def examples(*calls: str) -> str:
 )
 @click.version_option(__version__, prog_name="initlab")
 def commands() -> None:
-    """The Initialization Lab: run chapters, check results, see to data and store."""
+    """The Initialization Lab: run its chapters, check its results, see to data and store."""
 
 
 def command(name: str, *calls: str, of: click.Group = commands) -> Callable[[Any], click.Command]:

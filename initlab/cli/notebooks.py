@@ -38,11 +38,11 @@ def run(
     timeout: int | None,
     progress: bool,
 ) -> None:
-    """Run NOTEBOOK through papermill; its executed copy is OUT.
+    """Run a chapter through papermill.
 
-    OUT is by default _executed/NOTEBOOK, where the book looks for it. A parameter or a preset
-    that the notebook does not have is refused before anything runs. The copy of a notebook that
-    stops is kept as *.failed.ipynb.
+    The executed copy of NOTEBOOK is OUT, by default _executed/NOTEBOOK, where the book looks for
+    it. A parameter or a preset that the notebook does not have is refused before anything runs.
+    The copy of a notebook that stops is kept as *.failed.ipynb.
     """
     from initlab import notebook as one
     from initlab.batch.engines import local
@@ -103,11 +103,12 @@ def batch(
     workers: int | None,
     timeout: int | None,
 ) -> None:
-    """Run NOTEBOOK for every combination of the grids' values.
+    """Run a chapter over a grid of parameters.
 
-    Each cell's executed copy lies in the folder OUT, and OUT/index.html lists all. What is done
-    there already is not run again, unless the notebook or a parameter has changed. A cell that
-    fails does not stop the others; it gives status 1 at the end.
+    NOTEBOOK is run for every combination of the grids' values. Each cell's executed copy lies in
+    the folder OUT, and OUT/index.html lists all. What is done there already is not run again,
+    unless the notebook or a parameter has changed. A cell that fails does not stop the others; it
+    gives status 1 at the end.
     """
     from initlab import batch as package
     from initlab.notebook import value

@@ -13,7 +13,7 @@ from initlab.cli.group import UserError, command
 @command("claims", "claims", "claims --json")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def show_claims(as_json: bool) -> None:
-    """Print the published claims with their verdicts."""
+    """Print the claims and their verdicts."""
     from initlab import claims
 
     known = claims.published()
@@ -21,7 +21,9 @@ def show_claims(as_json: bool) -> None:
 
 
 @command("verify", "verify", "verify --sample 3 --seconds 20 --seed 1")
-@click.option("--sample", type=click.IntRange(min=1), default=10, show_default=True, help="Runs.")
+@click.option(
+    "--sample", type=click.IntRange(min=1), default=10, show_default=True, help="How many runs."
+)
 @click.option(
     "--seconds",
     type=click.FloatRange(min=0),
@@ -31,7 +33,10 @@ def show_claims(as_json: bool) -> None:
 )
 @click.option("--seed", type=int, help="Choose the same sample again.")
 def verify_recorded(sample: int, seconds: float, seed: int | None) -> None:
-    """Compute a random sample of recorded runs again; status 1 if any differs."""
+    """Compute some recorded runs again.
+
+    They are chosen at random. Status 1 if any differs.
+    """
     from initlab.verify import verify
 
     done = bad = 0
@@ -55,9 +60,9 @@ def verify_recorded(sample: int, seconds: float, seed: int | None) -> None:
     "--store", type=click.Path(path_type=Path), help="Folder.  [default: INITLAB_STORE or cache]"
 )
 def record(name: str, store: Path | None) -> None:
-    """Ship what a store holds with the package, as the one file NAME.parquet.
+    """Ship what a store holds with the package.
 
-    NAME is the study's name.
+    It becomes the one file NAME.parquet; NAME is the study's name.
     """
     from initlab.store import RECORDED, Store
 
@@ -78,9 +83,10 @@ def record(name: str, store: Path | None) -> None:
 @command("publish", "publish _executed/notebooks/01-how-to-start-training.ipynb")
 @click.argument("notebook", type=click.Path(path_type=Path))
 def publish(notebook: Path) -> None:
-    """Make the claims that an executed NOTEBOOK shows the published ones.
+    """Publish the claims of an executed chapter.
 
-    The notebook must have been run at the laptop preset.
+    Those that NOTEBOOK shows replace the published ones of its study. The notebook must have been
+    run at the laptop preset.
     """
     from initlab import claims
     from initlab.notebook import read

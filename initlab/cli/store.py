@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from initlab.cli.group import UserError, command, commands, examples
-
-if TYPE_CHECKING:
-    from initlab.store import Store
 
 folder_option = click.option(
     "--folder", type=click.Path(path_type=Path), help="[default: INITLAB_STORE or the cache]"
@@ -23,14 +20,14 @@ fields_argument = click.argument("fields", nargs=-1, metavar="[FIELD=VALUE]...")
     "store", epilog=examples("store list", "store filter model.type=MLP seed=0", "store compact")
 )
 def store() -> None:
-    """See what a store of results holds, and keep it small.
+    """See to a store of results.
 
     FIELD is a field of the run, dotted where it is nested: seed, init.type, model.widths. VALUE
     is read as JSON, and as text where it is none.
     """
 
 
-def _open(folder: Path | None) -> Store:
+def _open(folder: Path | None) -> Any:
     from initlab.store import Store
 
     chosen = Store(folder)
@@ -49,7 +46,7 @@ def _value(text: str) -> Any:
         return text
 
 
-def _matching(chosen: Store, fields: tuple[str, ...]) -> set[str]:
+def _matching(chosen: Any, fields: tuple[str, ...]) -> set[str]:
     """Keys of the runs that have all these values; of all runs where none is given."""
     wanted = {}
     for field in fields:
@@ -74,7 +71,7 @@ def _matching(chosen: Store, fields: tuple[str, ...]) -> set[str]:
 @command("list", "store list", "store list --folder laptop-store", of=store)
 @folder_option
 def list_groups(folder: Path | None) -> None:
-    """Print what a store holds, one line for each kind of run."""
+    """Print what a store holds."""
     chosen = _open(folder)
     print(f"{chosen.folder}\n{chosen.summary().to_string(index=False)}")
 
@@ -83,7 +80,10 @@ def list_groups(folder: Path | None) -> None:
 @fields_argument
 @folder_option
 def filter_runs(fields: tuple[str, ...], folder: Path | None) -> None:
-    """Print the runs with these values, one line each: key, number of values, run."""
+    """Print the runs with these values.
+
+    One line each: key, number of values, run.
+    """
     chosen = _open(folder)
     frame = chosen.frame(_matching(chosen, fields))
     for (key, run), rows in frame.groupby(["key", "run"], sort=False):
@@ -94,17 +94,22 @@ def filter_runs(fields: tuple[str, ...], folder: Path | None) -> None:
 @command("compact", "store compact", of=store)
 @folder_option
 def compact(folder: Path | None) -> None:
-    """Merge the files of a store into few; nothing is lost if this is stopped."""
+    """Merge the files of a store into few."""
     before, after = _open(folder).compact()
     print(f"{before} files before, {after} now")
 
 
-@command("export", "store export mine.parquet", "store export he.parquet init.type=HeNormal", of=store)
+@command(
+    "export", "store export mine.parquet", "store export he.parquet init.type=HeNormal", of=store
+)
 @click.argument("file", type=click.Path(path_type=Path))
 @fields_argument
 @folder_option
 def export(file: Path, fields: tuple[str, ...], folder: Path | None) -> None:
-    """Write the runs with these values, or all, as the one Parquet FILE."""
+    """Write runs as one Parquet file.
+
+    FILE gets the runs with these values, or all.
+    """
     if file.suffix != ".parquet":
         raise UserError(f"results are exported as a file *.parquet, not {file}")
     chosen = _open(folder)
