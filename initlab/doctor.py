@@ -10,10 +10,19 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from initlab import __version__, files
+from initlab import files
 
 #: Packages whose versions are told.
-PACKAGES = ("torch", "torchvision", "numpy", "pandas", "pyarrow", "scipy", "scikit-learn")
+PACKAGES = (
+    "initlab",
+    "torch",
+    "torchvision",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "scipy",
+    "scikit-learn",
+)
 #: Packages that are not needed by everyone: what for, and how they come.
 EXTRAS = {
     "papermill": ("running notebooks", "pip install 'initlab[book]'"),
@@ -34,7 +43,7 @@ def examine() -> dict[str, Any]:
 
     packages = {name: _version(name) for name in PACKAGES}
     return {
-        "versions": {"initlab": __version__, "python": platform.python_version(), **packages},
+        "versions": {"python": platform.python_version(), **packages},
         "devices": _devices(),
         "cores": _cores(),
         "threads": torch.get_num_threads(),

@@ -30,7 +30,7 @@ class Cell:
         """A name for files: what varies, legibly, and a hash of all parameters.
 
         >>> Cell({"seed": 1, "init": "he"}, {"seed": 1, "init": "he"}).name
-        'seed=1,init=he-7d0e81c0'
+        'seed=1,init=he-ebad0b5f'
         """
         text = ",".join(f"{name}={value}" for name, value in self.varied.items())
         legible = re.sub(r"[^\w=,.+-]+", "_", text)[:80]

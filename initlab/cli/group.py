@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from initlab import __version__
+import initlab
 
 #: How the program is called in help and examples.
 PROGRAM = "python -m initlab"
@@ -27,7 +27,7 @@ def examples(*calls: str) -> str:
     context_settings=SETTINGS,
     epilog=examples("claims", "run notebooks/01-how-to-start-training.ipynb -p preset smoke"),
 )
-@click.version_option(__version__, prog_name="initlab")
+@click.version_option(initlab.__version__, prog_name="initlab")
 def commands() -> None:
     """The Initialization Lab: run its chapters, check its results, see to data and store."""
 
