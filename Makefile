@@ -27,9 +27,8 @@ book: run site ## Run the chapters and build the site into _build/html
 
 run: $(ENVIRONMENT)
 	@for notebook in $(NOTEBOOKS); do \
-		mkdir -p _executed/notebooks; \
 		echo "running $$notebook ($(PRESET))"; \
-		$(BIN)/python -m initlab execute $$notebook _executed/$$notebook -p preset $(PRESET) || exit 1; \
+		$(BIN)/python -m initlab run $$notebook -p preset $(PRESET) || exit 1; \
 	done
 
 site: $(ENVIRONMENT) $(VENDOR)

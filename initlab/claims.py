@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from initlab.parameters import check_preset
 from initlab.store import RECORDED
 
 REPRODUCED, PARTLY, NOT, UNTESTED = (
@@ -41,6 +42,13 @@ class Check:
     low: float = -np.inf
     high: float = np.inf
     interval: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse bounds between which nothing lies."""
+        if self.low > self.high:
+            raise ValueError(
+                f"low must be ≤ high for {self.what!r} ever to hold, not {self.low} and {self.high}"
+            )
 
     @property
     def holds(self) -> bool:
@@ -75,6 +83,14 @@ class Claim:
     headline: int = 0
     left_out: str = ""
 
+    def __post_init__(self) -> None:
+        """Refuse unknown presets and a headline that is none of the checks."""
+        check_preset(self.preset)
+        if self.checks and not 0 <= self.headline < len(self.checks):
+            raise ValueError(
+                f"headline is the index of one of {len(self.checks)} checks, not {self.headline}"
+            )
+
     @property
     def verdict(self) -> str:
         """Given by the checks; the smoke preset runs the code but judges nothing."""
@@ -84,7 +100,12 @@ class Claim:
         return REPRODUCED if held == len(self.checks) else PARTLY if held else NOT
 
     def plain(self) -> dict[str, Any]:
-        """As JSON types, numbers rounded to six digits; the verdict and each check's included."""
+        """As JSON types, numbers rounded to six digits; the verdict and each check's included.
+
+        Raises `ValueError` for a claim without checks, which has no number to show.
+        """
+        if not self.checks:
+            raise ValueError(f"claim {self.id} has no checks; give it one or more")
         checks = [{**asdict(c), "wanted": c.wanted, "holds": c.holds} for c in self.checks]
         top = self.checks[self.headline]
         derived = {
@@ -241,10 +262,20 @@ def interval(
     Each sample is resampled by itself, or all together when `paired`. The resampling has a
     fixed seed of its own. Samples without spread give a point.
 
+    Raises `ValueError` for no sample, an empty one, paired samples of different lengths and
+    fewer than one resample.
+
     >>> interval([1.0, 1.0, 1.0])
     (1.0, 1.0)
     """
     arrays = [np.asarray(s, dtype=float) for s in samples]
+    sizes = [a.size for a in arrays]
+    if not sizes or min(sizes) == 0:
+        raise ValueError(f"an interval needs samples of one or more values each, not sizes {sizes}")
+    if paired and len(set(sizes)) > 1:
+        raise ValueError(f"paired samples must be equally long, not of sizes {sizes}")
+    if resamples < 1:
+        raise ValueError(f"resamples must be ≥ 1, not {resamples}")
     if all(np.ptp(a) == 0 for a in arrays):
         point = float(statistic(*arrays))
         return point, point

@@ -12,6 +12,7 @@ import shutil
 import socket
 import tempfile
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,22 @@ FILES: dict[str, tuple[str, dict[str, tuple[int, str]]]] = {
         },
     ),
 }
+
+#: Every set, by its name: what it is.
+ABOUT = {
+    "digits": "1,797 digits of 8×8 pixels, part of scikit-learn",
+    "gaussian": "2,500 points of 64 features around ten means, drawn when loaded",
+    "mnist": "70,000 handwritten digits of 28×28 pixels",
+    "fashion_mnist": "70,000 pieces of clothing of 28×28 pixels",
+    "cifar10": "60,000 colour photographs of 32×32 pixels",
+}
+EMBEDDED, COMPLETE, MISSING, PARTIAL, DAMAGED = (
+    "embedded",
+    "complete",
+    "missing",
+    "partial",
+    "damaged",
+)
 
 
 class DataError(Exception):
@@ -130,6 +147,37 @@ def _faults(name: str, here: Path) -> tuple[list[str], list[str]]:
         if file not in missing and (fault := _fault(here / folder / file, size, md5)):
             wrong.append(f"{file} {fault}")
     return missing, wrong
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is on disk of a set: its state, its folder (None: embedded) and what is wrong."""
+
+    state: str
+    folder: Path | None
+    faults: tuple[str, ...]
+
+
+def look(name: str) -> Found:
+    """Whether a set is there and whole, by its files' sizes and MD5 sums; changes nothing.
+
+    Raises `ValueError` for an unknown name.
+
+    >>> look("digits").state
+    'embedded'
+    """
+    if name not in ABOUT:
+        raise ValueError(f"unknown data set {name!r}; known: {', '.join(ABOUT)}")
+    if name not in FILES:
+        return Found(EMBEDDED, None, ())
+    folder, files = FILES[name]
+    missing, wrong = _faults(name, root())
+    faults = [*wrong, *(f"{file} is missing" for file in missing)]
+    if len(missing) == len(files):
+        faults, state = [], MISSING
+    else:
+        state = DAMAGED if wrong else PARTIAL if missing else COMPLETE
+    return Found(state, root() / folder, tuple(faults))
 
 
 def _packed(name: str, here: Path) -> dict[Path, str | None]:

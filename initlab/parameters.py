@@ -32,7 +32,7 @@ def check_names(given: set[str], known: set[str]) -> None:
     if unknown:
         raise ParameterError(
             f"unknown parameter{'s' if len(unknown) > 1 else ''} {', '.join(unknown)}; "
-            f"this notebook takes {', '.join(sorted(known))}"
+            f"this notebook takes {', '.join(sorted(known)) or 'none'}"
         )
 
 
@@ -55,6 +55,12 @@ def read(namespace: Mapping[str, Any], presets: Mapping[str, Mapping[str, Any]])
     `namespace` is the notebook's `globals()`. Raises `ParameterError` for an unknown preset,
     engine, device or parameter.
     """
+    absent = [name for name in COMMON if name not in namespace]
+    if absent:
+        raise ParameterError(
+            f"the notebook has no {', '.join(absent)}; its cell tagged `parameters` must set "
+            f"{', '.join(COMMON)}"
+        )
     check_preset(namespace["preset"])
     settings = dict(presets[namespace["preset"]])
     injected = [s for s in namespace.get("In", ()) if s.lstrip().startswith("# Parameters")]

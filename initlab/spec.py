@@ -64,13 +64,20 @@ def to_plain(value: Any) -> Any:
 
 
 def from_plain(plain: Any) -> Any:
-    """The inverse of `to_plain`; raises `ValueError` on a type this version does not know."""
+    """The inverse of `to_plain`; raises `ValueError` on a type or a field that this version does
+    not know.
+    """
     if isinstance(plain, dict):
         fields = dict(plain)
-        name = fields.pop("type")
+        name = fields.pop("type", None)
         if name not in _TYPES:
             raise ValueError(
                 f"unknown spec {name!r}; this version knows {', '.join(sorted(_TYPES))}"
+            )
+        known = [field.name for field in dataclasses.fields(_TYPES[name])]
+        if unknown := sorted(set(fields) - set(known)):
+            raise ValueError(
+                f"{name} has no field {', '.join(unknown)}; it has {', '.join(known) or 'none'}"
             )
         return _TYPES[name](**{k: from_plain(v) for k, v in fields.items()})
     if isinstance(plain, list):

@@ -20,7 +20,9 @@ LAYERS = [
     ["store", "cluster"],
     ["sweep"],
     ["verify", "parameters", "claims", "plot"],
-    ["live"],
+    ["live", "notebook"],
+    ["batch", "doctor"],
+    ["cli"],
     ["__main__"],
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -30,7 +32,7 @@ NEVER = {
     "store": {"data", "models", "init", "train", "measure"},
     "cluster": {"data", "models", "init", "train", "measure", "store"},
 }
-TORCHLESS = ["store", "claims", "plot", "parameters"]
+TORCHLESS = ["store", "claims", "plot", "parameters", "notebook", "batch", "doctor", "cli"]
 
 
 def modules() -> dict[str, list[Path]]:

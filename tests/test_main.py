@@ -1,19 +1,45 @@
-"""The command line tells a user's mistake in one line, and never with a traceback."""
+"""The command line does what its help says, ends cleanly, and is quick to answer."""
 
 from __future__ import annotations
 
 import json
-import shutil
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
+import pandas as pd
 import pytest
 
-from initlab import __main__ as cli
-from initlab import claims, sweep
+from initlab import claims, doctor, files, sweep
+from initlab.cli import commands, main
+from initlab.cli.group import PROGRAM
+from initlab.notebook import check, read
 from initlab.store import Store
 from tests.sweep.test_sweep import RUNS
 
-NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "01-how-to-start-training.ipynb"
+ROOT = Path(__file__).parent.parent
+
+
+def every(group: click.Group = commands, path: str = "") -> Iterator[tuple[str, click.Command]]:
+    """(words, command) of every command that does something."""
+    for name, command in group.commands.items():
+        words = f"{path} {name}".strip()
+        if isinstance(command, click.Group):
+            yield from every(command, words)
+        else:
+            yield words, command
+
+
+COMMANDS = dict(every())
+EXAMPLES = {
+    line.strip().removeprefix(f"{PROGRAM} "): words
+    for words, command in COMMANDS.items()
+    for line in command.epilog.splitlines()
+    if PROGRAM in line
+}
 
 
 @pytest.fixture
@@ -26,7 +52,7 @@ def shipped(tmp_path, monkeypatch):
 
 
 def test_claims_as_json(capsys):
-    assert cli.main(["claims", "--json"]) == 0
+    assert main(["claims", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
     assert listed == claims.published()
     wanted = {"id", "study", "statement", "paper", "ours", "interval", "n", "preset"}
@@ -35,13 +61,13 @@ def test_claims_as_json(capsys):
 
 
 def test_claims_as_text(capsys):
-    assert cli.main(["claims"]) == 0
+    assert main(["claims"]) == 0
     out = capsys.readouterr().out
     assert all(c["statement"] in out for c in claims.published())
 
 
 def test_verify_passes_and_fails(shipped, capsys):
-    assert cli.main(["verify", "--sample", "4", "--seconds", "1e9"]) == 0
+    assert main(["verify", "--sample", "4", "--seconds", "1e9"]) == 0
     assert "4 of 4 recorded runs came out the same" in capsys.readouterr().out
     store = Store(shipped)
     frame = store.frame()
@@ -49,64 +75,278 @@ def test_verify_passes_and_fails(shipped, capsys):
     for part in store.parts():
         part.unlink()
     frame.to_parquet(shipped / "changed.parquet", index=False)
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["verify", "--sample", "4", "--seconds", "1e9"])
-    assert ended.value.code == 1
-    assert "DIFFERS" in capsys.readouterr().out
+    assert main(["verify", "--sample", "4", "--seconds", "1e9"]) == 1
+    shown = capsys.readouterr()
+    assert "DIFFERS" in shown.out
+    assert shown.err == "initlab: 4 of 4 recorded runs differ: see DIFFERS above\n"
 
 
-def test_record_and_publish(tmp_path, monkeypatch, capsys):
+def test_record(tmp_path, monkeypatch, capsys):
     store = Store(tmp_path / "store")
     sweep.run(RUNS[:2], store=store, recorded=False)
-    monkeypatch.setattr(cli, "RECORDED", tmp_path / "recorded")
-    assert cli.main(["record", "study", "--store", str(store.folder)]) == 0
+    monkeypatch.setattr("initlab.store.RECORDED", tmp_path / "recorded")
+    assert main(["record", "study", "--store", str(store.folder)]) == 0
     assert Store(tmp_path / "recorded").keys() == store.keys()
     assert "2 runs in study.parquet" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("words", COMMANDS)
+def test_help_ends_with_examples(words, capsys):
+    assert main([*words.split(), "--help"]) == 0
+    shown = capsys.readouterr().out
+    mine = [example for example, of in EXAMPLES.items() if of == words]
+    assert mine
+    last = [line.strip() for line in shown.split("Examples:")[1].splitlines() if line.strip()]
+    assert [line.removeprefix(f"{PROGRAM} ") for line in last] == mine
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_examples_are_understood(example):
+    """Parsed to the end; a notebook that they name is there and has their parameters."""
+    words = shlex.split(example)
+    command = COMMANDS[EXAMPLES[example]]
+    assert example.startswith(EXAMPLES[example])
+    rest = words[len(EXAMPLES[example].split()) :]
+    named = [w for w in rest if w.startswith("notebooks/")]
+    context = command.make_context(PROGRAM, rest)
+    for path in named:
+        source = read(ROOT / path)
+        given = dict(context.params["parameters"])
+        for grid in context.params.get("grids", ()):
+            given[grid.partition("=")[0]] = 0
+        check(source, given)
+    assert bool(named) == (EXAMPLES[example] in ("run", "batch"))
+
+
+@pytest.mark.parametrize("example", ["claims", "claims --json", "data list", "doctor --json"])
+def test_examples_that_cost_nothing_work(example, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("INITLAB_DATA", str(tmp_path))
+    monkeypatch.setenv("INITLAB_STORE", str(tmp_path / "store"))
+    assert example in EXAMPLES
+    assert main(shlex.split(example)) == 0
+    assert capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == [], "looking changes nothing"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["doctor", "--help"], ["batch", "--help"]])
+def test_help_comes_at_once(arguments):
+    """Nothing slow is imported for it."""
+    code = (
+        f"import sys; from initlab.cli import main; main({arguments!r});"
+        "print({'torch', 'pandas', 'numpy', 'scipy', 'papermill', 'ray'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_claims_need_no_torch():
+    code = "import sys; from initlab.cli import main; main(['claims']); assert 'torch' not in "
+    subprocess.run([sys.executable, "-c", code + "sys.modules"], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("arguments", [["claims"], ["--help"], ["data", "list"]])
+def test_a_reader_that_goes_away_is_no_error(arguments):
+    with subprocess.Popen(
+        [sys.executable, "-m", "initlab", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+def test_control_c_is_told_in_one_line(monkeypatch, capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(claims, "published", interrupted)
+    assert main(["claims"]) == 130
+    assert capsys.readouterr().err == "initlab: stopped; what was computed is stored\n"
+
+
+def test_a_defect_is_not_hidden(monkeypatch):
+    monkeypatch.setattr(claims, "published", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["claims"])
+
+
+# Data
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch) -> Path:
+    """A data root, and a mnist of one file of three bytes; the folder of that file."""
+    md5 = "900150983cd24fb0d6963f7d28e17f72"  # of abc
+    monkeypatch.setitem(files.FILES, "mnist", ("MNIST/raw", {"one": (3, md5), "two": (3, md5)}))
+    monkeypatch.setenv("INITLAB_DATA", str(tmp_path))
+    (tmp_path / "MNIST/raw").mkdir(parents=True)
+    return tmp_path / "MNIST/raw"
+
+
+def test_every_set_is_listed():
+    from initlab.data import NAMES
+
+    assert tuple(files.ABOUT) == NAMES
+
+
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("contents", "state"),
     [
-        (["execute", "none.ipynb", "out.ipynb"], "there is no notebook none.ipynb"),
-        (
-            ["execute", str(NOTEBOOK), "out.ipynb", "-p", "depht", "[5]"],
-            "unknown parameter depht; this notebook takes batch_size, ",
-        ),
-        (
-            ["execute", str(NOTEBOOK), "out.ipynb", "-p", "preset", "huge"],
-            "unknown preset 'huge'; choose one of smoke, laptop, paper",
-        ),
-        (["publish", "none.ipynb"], "there is no notebook none.ipynb"),
-        (["publish", str(NOTEBOOK)], "only claims of the laptop preset are published, not none"),
-        (["record", "x", "--store", "nowhere"], "the store nowhere holds no results"),
-        (["verify", "--seconds", "0"], "nothing was verified; allow more --seconds"),
+        ({}, files.MISSING),
+        ({"one": b"abc"}, files.PARTIAL),
+        ({"one": b"abc", "two": b"abd"}, files.DAMAGED),
+        ({"one": b"abc", "two": b"abc"}, files.COMPLETE),
     ],
 )
-def test_mistakes_are_told_in_one_line(arguments, says, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    assert cli.main(arguments) == 1
-    error = capsys.readouterr().err
-    assert says in error
-    assert "Traceback" not in error
-    assert error.count("\n") == 1
-    assert not (tmp_path / "out.ipynb").exists()
+def test_data_is_listed_and_checked(small, contents, state, capsys):
+    for name, content in contents.items():
+        (small / name).write_bytes(content)
+    assert main(["data", "list"]) == 0
+    [line] = [x for x in capsys.readouterr().out.splitlines() if x.startswith("mnist")]
+    assert line.split()[1] == state
+    assert main(["data", "check", "digits", "mnist"]) == (state != files.COMPLETE)
+    shown = capsys.readouterr()
+    assert ("two is" in shown.out) == (state in (files.PARTIAL, files.DAMAGED))
+    assert (f"not whole: mnist ({state})" in shown.err) == (state != files.COMPLETE)
+    wrong = state in (files.PARTIAL, files.DAMAGED)
+    assert main(["data", "check"]) == wrong, "a set that is not there is not checked unasked"
 
 
-@pytest.mark.parametrize("arguments", [[], ["clams"], ["verify", "--sample", "few"]])
-def test_argparse_says_what_is_known(arguments, capsys):
-    with pytest.raises(SystemExit) as ended:
-        cli.main(arguments)
-    assert ended.value.code == 2
-    assert "usage: python -m initlab" in capsys.readouterr().err
+def test_fetch_asks_only_for_what_is_not_there(small, monkeypatch, capsys):
+    asked = []
+
+    def ensure(name, here):
+        asked.append(name)
+        for file in ("one", "two"):
+            (small / file).write_bytes(b"abc")
+
+    monkeypatch.setattr(files, "ensure", ensure)
+    assert main(["data", "fetch", "digits", "mnist"]) == 0
+    assert main(["data", "fetch", "mnist"]) == 0
+    assert asked == ["mnist"]
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "digits: embedded, nothing to fetch"
+    assert told[1].startswith("mnist: fetched and checked, ")
+    assert told[2] == "mnist: complete, nothing to fetch"
 
 
-@pytest.mark.notebook
-def test_a_notebook_that_fails_leaves_no_result(tmp_path, capsys):
-    copy = tmp_path / "copy.ipynb"
-    shutil.copy(NOTEBOOK, copy)
-    out = tmp_path / "out" / "out.ipynb"
-    assert cli.main(["execute", str(copy), str(out), "-p", "device", "abacus"]) == 1
-    error = capsys.readouterr().err.splitlines()[-1]
-    assert "ParameterError: device 'abacus' cannot be used here" in error
-    assert not out.exists()
-    assert out.with_suffix(".failed.ipynb").exists()
+# Store
+
+
+class Fake(Store):
+    """Answers of the methods that the commands call."""
+
+    def summary(self) -> pd.DataFrame:
+        return pd.DataFrame({"model": ["MLP"], "runs": [3]})
+
+    def compact(self) -> tuple[int, int]:
+        return 12, 1
+
+    def matching(self, values: dict) -> set[str]:
+        assert values in ({"seed": 1, "model.type": "MLP"}, {"seed": 2}, {"sede": 1})
+        if "sede" in values:
+            raise ValueError("no run has a value at 'sede'; they have seed")
+        return {"a"} if values["seed"] == 1 else set()
+
+    def frame(self, keys=None) -> pd.DataFrame:
+        rows = pd.DataFrame({"key": ["a", "a", "b"], "run": ["{1}", "{1}", "{2}"]})
+        return rows if keys is None else rows[rows.key.isin(keys)]
+
+    def keys(self) -> set[str]:
+        return {"a", "b"}
+
+    def export(self, keys, file) -> int:
+        Path(file).write_text(",".join(sorted(keys)))
+        return len(keys)
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch) -> list[str]:
+    """Options that name a store with results."""
+    folder = tmp_path / "store"
+    folder.mkdir()
+    (folder / "part-1.parquet").write_bytes(b"")
+    monkeypatch.setattr("initlab.store.Store", Fake)
+    return ["--folder", str(folder)]
+
+
+def test_store_list_and_compact(store, capsys):
+    assert main(["store", "list", *store]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == ["model  runs", "  MLP     3"]
+    assert main(["store", "compact", *store]) == 0
+    assert capsys.readouterr().out == "12 files before, 1 now\n"
+
+
+def test_store_filter(store, capsys):
+    assert main(["store", "filter", "seed=1", "model.type=MLP", *store]) == 0
+    assert capsys.readouterr().out == "a       2 values  {1}\n1 runs\n"
+    assert main(["store", "filter", *store]) == 0
+    assert capsys.readouterr().out.endswith("2 runs\n")
+    assert main(["store", "filter", "seed=2", *store]) == 1
+    assert "has seed=2; `store filter` without fields" in capsys.readouterr().err
+    assert main(["store", "filter", "sede=1", *store]) == 1
+    assert capsys.readouterr().err == "initlab: no run has a value at 'sede'; they have seed\n"
+
+
+def test_store_export(store, tmp_path, capsys):
+    for fields, keys in ((["seed=1", "model.type=MLP"], "a"), ([], "a,b")):
+        assert main(["store", "export", str(tmp_path / "x.parquet"), *fields, *store]) == 0
+        assert (tmp_path / "x.parquet").read_text() == keys
+        assert f"{len(keys.split(','))} runs in " in capsys.readouterr().out
+
+
+# Doctor
+
+WELL = {
+    "versions": {"python": "3.11"},
+    "devices": [{"device": "cpu", "name": "CPU"}, {"device": "cuda:0", "name": "X"}],
+    "cores": 16,
+    "threads": 16,
+    "memory_gb": 64.0,
+    "compiler": "g++",
+    "python_headers": True,
+    "extras": dict.fromkeys(doctor.EXTRAS, "1.0"),
+    "data": {"mnist": files.COMPLETE, "digits": files.EMBEDDED},
+    "data_folder": "here",
+    "store": {"folder": "there", "files": 3, "megabytes": 1.0, "writable": True},
+}
+
+
+def test_a_machine_that_has_everything_is_left_alone():
+    assert doctor.advice(WELL) == []
+    assert "there" in doctor.text(WELL)
+
+
+@pytest.mark.parametrize(
+    ("ill", "remedy"),
+    [
+        ({"devices": WELL["devices"][:1]}, "keep to laptop"),
+        ({"cores": 2}, "recorded results"),
+        ({"memory_gb": 2.0}, "few workers"),
+        ({"compiler": None}, "install g++"),
+        ({"python_headers": False}, "python3-dev"),
+        ({"extras": WELL["extras"] | {"ray": None}}, "pip install 'initlab[ray]'"),
+        ({"data": {"mnist": files.MISSING}}, "data fetch mnist"),
+        ({"data": {"mnist": files.DAMAGED}}, "data check mnist"),
+        ({"store": WELL["store"] | {"writable": False}}, "INITLAB_STORE"),
+        ({"store": WELL["store"] | {"files": 5000}}, "store compact"),
+    ],
+)
+def test_each_ill_has_its_remedy(ill, remedy):
+    [line] = doctor.advice({**WELL, **ill})
+    assert remedy in line
+    assert line in doctor.text({**WELL, **ill})
+
+
+def test_the_doctor_looks_at_this_machine(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("INITLAB_STORE", str(tmp_path / "store"))
+    assert main(["doctor", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["versions"]["python"].startswith(f"{sys.version_info[0]}.{sys.version_info[1]}")
+    assert found["devices"][0]["device"] == "cpu"
+    assert found["cores"] >= 1 and found["threads"] >= 1
+    assert found["data"]["digits"] == files.EMBEDDED
+    assert found["store"]["writable"] is True
+    assert found["advice"] == doctor.advice({k: v for k, v in found.items() if k != "advice"})

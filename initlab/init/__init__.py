@@ -70,12 +70,16 @@ def initialize(
     `module.load_state_dict(params, strict=False)`. With `count`, that many independent networks
     are drawn at once and each tensor is (count, *shape). Biases are zero unless `bias` is given.
 
+    Raises `TypeError` for what is no module, rule or generator, and `ValueError` for a module
+    without such layers and a count below 1.
+
     >>> layer = nn.Linear(3, 2)
     >>> params = initialize(layer, HeNormal(), torch.Generator().manual_seed(0))
     >>> {name: tuple(p.shape) for name, p in params.items()}
     {'weight': (2, 3), 'bias': (2,)}
     """
     bias = Zeros() if bias is None else bias
+    _check(module, rule, bias, generator, count)
     params: dict[str, Tensor] = {}
     for path, layer in module.named_modules():
         if isinstance(layer, WEIGHTED):
@@ -91,7 +95,33 @@ def initialize(
             drawn = how.stack(of, tuple(tensor.shape), generator, count or 1)
             value = drawn if count is not None else drawn[0]
             params[f"{path}.{name}".lstrip(".")] = value.to(device)
+    if not params:
+        raise ValueError(
+            f"{type(module).__name__} has nothing to initialize: no linear layer and no convolution"
+        )
     return params
+
+
+def _check(module: object, rule: object, bias: object, generator: object, count: object) -> None:
+    if not isinstance(module, nn.Module):
+        raise TypeError(
+            f"initialize takes a torch module, not {module!r}; build() makes one of a model"
+        )
+    for name, given in (("rule", rule), ("bias", bias)):
+        if not isinstance(given, Rule):
+            raise TypeError(
+                f"{name} must be a rule such as HeNormal(), not {given!r}; rule('he_normal') looks "
+                "one up by its name"
+            )
+    if not isinstance(generator, torch.Generator):
+        raise TypeError(
+            f"generator must be a torch.Generator, not {generator!r}; "
+            "torch.Generator().manual_seed(seed) makes one"
+        )
+    if count is not None and (type(count) is not int or count < 1):
+        raise ValueError(
+            f"count must be a whole number ≥ 1, or None for one network, not {count!r}"
+        )
 
 
 __all__ = [

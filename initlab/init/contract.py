@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from math import isfinite
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from initlab.init.fans import Fans
 from initlab.spec import spec
+
+
+def check_number(name: str, value: Any, *, negative: bool = False) -> None:
+    """Raise `ValueError` unless `value` is a finite number, and ≥ 0 unless it may be negative."""
+    number = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+    if not number or (value < 0 and not negative):
+        raise ValueError(
+            f"{name} must be a finite number{'' if negative else ' ≥ 0'}, not {value!r}"
+        )
 
 
 @spec

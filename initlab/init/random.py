@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from initlab.init.contract import Rule
+from initlab.init.contract import Rule, check_number
 from initlab.init.fans import Fans
 from initlab.spec import spec
 
@@ -50,6 +50,10 @@ class Constant(Rule):
     value: float = 0.0
     name: ClassVar[str] = "Constant"
 
+    def __post_init__(self) -> None:
+        """Refuse what is no finite number."""
+        check_number("value", self.value, negative=True)
+
     def stack(self, fans, shape, generator, count) -> Tensor:
         """See `Rule.stack`; draws nothing."""
         return torch.full((count, *shape), self.value)
@@ -73,6 +77,10 @@ class Normal(Rule):
     std: float = 0.01
     name: ClassVar[str] = "Normal"
 
+    def __post_init__(self) -> None:
+        """Refuse what is no standard deviation."""
+        check_number("std", self.std)
+
     def stack(self, fans, shape, generator, count) -> Tensor:
         """See `Rule.stack`."""
         return draw("normal", self.std, (count, *shape), generator)
@@ -95,15 +103,14 @@ class VarianceScaling(Rule):
     name: ClassVar[str] = "Variance scaling"
 
     def __post_init__(self) -> None:
-        """Refuse unknown modes and distributions and negative scales."""
+        """Refuse unknown modes and distributions, and scales that are no variance."""
         if self.mode not in MODES:
             raise ValueError(f"unknown mode {self.mode!r}; known: {', '.join(MODES)}")
         if self.distribution not in DISTRIBUTIONS:
             raise ValueError(
                 f"unknown distribution {self.distribution!r}; known: {', '.join(DISTRIBUTIONS)}"
             )
-        if not self.scale >= 0:
-            raise ValueError(f"scale must be ≥ 0, not {self.scale}")
+        check_number("scale", self.scale)
 
     @property
     def label(self) -> str:

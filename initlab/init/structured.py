@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from initlab.init.contract import Rule
+from initlab.init.contract import Rule, check_number
 from initlab.init.fans import Fans
 from initlab.spec import spec
 
@@ -23,6 +23,10 @@ class Orthogonal(Rule):
 
     gain: float = 1.0
     name: ClassVar[str] = "Orthogonal"
+
+    def __post_init__(self) -> None:
+        """Refuse what is no finite number."""
+        check_number("gain", self.gain, negative=True)
 
     @property
     def label(self) -> str:

@@ -21,11 +21,18 @@ def linked(
     kernel. Where there is a kernel, each move also calls `redraw(**point)` and puts its answer
     into the frame, so that what is seen is new.
 
+    Raises `ValueError` for no axes, an axis without values, and a start that is not on the grid.
+
     >>> box = linked(lambda a: f"<b>{a}</b>", {"a": [1, 2]})
     >>> [type(w).__name__ for w in box.children]
     ['VBox', 'Stack']
     """
     names = list(axes)
+    if not names or not all(len(values) for values in axes.values()):
+        raise ValueError(f"axes must be one or more, each with values, not {dict(axes)}")
+    for name, value in (start or {}).items():
+        if name not in axes or value not in axes[name]:
+            raise ValueError(f"start {name}={value!r} is not on the grid {dict(axes)}")
     sliders = []
     for name, values in axes.items():
         options = [(f"{v:g}" if isinstance(v, float) else str(v), i) for i, v in enumerate(values)]

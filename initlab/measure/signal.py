@@ -57,9 +57,14 @@ class Lengths:
     reduce: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse unknown choices of layers."""
+        """Refuse unknown choices of layers and what is no index."""
         if self.layers not in ("last", "all"):
             raise ValueError(f"layers must be 'last' or 'all', not {self.layers!r}")
+        if self.image is not None and (type(self.image) is not int or self.image < 0):
+            raise ValueError(
+                "image must be the index of a training image, 0 or larger, or None for random "
+                f"inputs, not {self.image!r}"
+            )
 
 
 def random_unit_inputs(count: int, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

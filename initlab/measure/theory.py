@@ -135,7 +135,10 @@ def ratio_variance(n: int) -> float:
     >>> ratio_variance(20)
     0.25
     """
-    return float(5 / _layers(n).item())
+    widths = _layers(n)
+    if len(widths) != 1:
+        raise ValueError(f"ratio_variance takes the width of one layer, not {n!r}")
+    return float(5 / widths.item())
 
 
 def second_moment(widths: Widths, M_0: float = 1.0) -> np.ndarray:
@@ -180,7 +183,10 @@ def residual_mean_length(M: ArrayLike, mean_x: ArrayLike, eta: ArrayLike = 1.0) 
     """
     M, mean_x, eta = (np.asarray(v, dtype=float) for v in (M, mean_x, eta))
     if (mean_x**2 > M * (1 + 1e-9)).any():
-        raise ValueError("no x has a squared mean larger than its mean square M")
+        raise ValueError(
+            "mean_x² must be ≤ M, for no x has a squared mean above its mean square, not "
+            f"mean_x = {mean_x} with M = {M}"
+        )
     return (1 + eta**2) * M + 2 * eta * mean_x * np.sqrt(M / pi)
 
 

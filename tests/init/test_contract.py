@@ -171,7 +171,7 @@ def test_torch_default_is_torchs_default():
         (lambda: init.rule("hee"), "unknown initializer 'hee'; known: he_normal"),
         (lambda: init.VarianceScaling(mode="fan"), "unknown mode 'fan'"),
         (lambda: init.VarianceScaling(distribution="cauchy"), "unknown distribution 'cauchy'"),
-        (lambda: init.HeNormal(scale=-1.0), "scale must be ≥ 0, not -1.0"),
+        (lambda: init.HeNormal(scale=-1.0), "scale must be a finite number ≥ 0, not -1.0"),
     ],
 )
 def test_bad_rules_are_refused(make, says):

@@ -39,7 +39,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         copy = tree / "_executed" / "notebooks" / notebook.name
         copy.parent.mkdir(parents=True, exist_ok=True)
         smoke = ["-p", "preset", "smoke", "-p", "recorded", "False"]
-        _run(tree, sys.executable, "-m", "initlab", "execute", str(notebook), str(copy), *smoke)
+        _run(tree, sys.executable, "-m", "initlab", "run", str(notebook), str(copy), *smoke)
     jupyter_book = str(Path(sys.executable).parent / "jupyter-book")
     _run(tree, jupyter_book, "build", str(tree), "-W", "-n", "--keep-going")
     return tree / "_build" / "html"

@@ -1,0 +1,134 @@
+"""Commands that run notebooks: one, or one over a grid of parameters."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from initlab.cli.group import UserError, command
+
+CHAPTER = "notebooks/01-how-to-start-training.ipynb"
+notebook_argument = click.argument("notebook", type=click.Path(path_type=Path))
+parameter_option = click.option(
+    "-p",
+    "parameters",
+    nargs=2,
+    multiple=True,
+    metavar="NAME VALUE",
+    help="A parameter, read as YAML; may be given many times.",
+)
+timeout_option = click.option(
+    "--timeout", type=click.IntRange(min=1), help="Seconds for one cell.  [default: no limit]"
+)
+
+
+@command("run", f"run {CHAPTER}", f"run {CHAPTER} out.ipynb -p preset smoke -p recorded false")
+@notebook_argument
+@click.argument("out", type=click.Path(path_type=Path), required=False)
+@parameter_option
+@timeout_option
+@click.option("--progress", is_flag=True, help="Show papermill's progress bar.")
+def run(
+    notebook: Path,
+    out: Path | None,
+    parameters: tuple[tuple[str, str], ...],
+    timeout: int | None,
+    progress: bool,
+) -> None:
+    """Run a chapter through papermill.
+
+    The executed copy of NOTEBOOK is OUT, by default _executed/NOTEBOOK, where the book looks for
+    it. A parameter or a preset that the notebook does not have is refused before anything runs.
+    The copy of a notebook that stops is kept as *.failed.ipynb.
+    """
+    from initlab import notebook as one
+    from initlab.batch.engines import local
+
+    given = {name: one.value(text) for name, text in parameters}
+    inside = not notebook.is_absolute() and ".." not in notebook.parts
+    copy = out or Path("_executed", notebook if inside else notebook.name)
+    call = partial(one.run, notebook, copy, given, timeout=timeout, progress=progress)
+    # In a process of its own: nbclient keeps Ctrl-C from whoever calls it.
+    for _, future in local([(notebook.name, call)]):
+        print(f"{copy}, {future.result():.1f} s")
+
+
+def _axes(texts: tuple[str, ...]) -> dict[str, list[Any]]:
+    from initlab.notebook import value
+
+    axes = {}
+    for text in texts:
+        name, equals, values = text.partition("=")
+        if not equals or not name.isidentifier() or not values.strip():
+            raise UserError(f"--grid takes NAME=a,b,c, such as seed=1,2,3, not {text!r}")
+        if name in axes:
+            raise UserError(f"--grid names {name} twice; give all its values at once")
+        axes[name] = value(f"[{values}]")
+    return axes
+
+
+@command(
+    "batch",
+    f"batch {CHAPTER} --grid seed=0,1,2 -p preset smoke -p recorded false --out seeds",
+    f"batch {CHAPTER} --grid networks=10,100 --grid seed=0,1 --out grid --engine ray",
+)
+@notebook_argument
+@click.option(
+    "--grid", "grids", multiple=True, required=True, metavar="NAME=a,b,c", help="What varies."
+)
+@parameter_option
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the copies.")
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Processes here, or a Ray task for each notebook.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Notebooks at a time.  [default: 1 here, for a chapter uses all cores; on Ray, no limit]",
+)
+@timeout_option
+def batch(
+    notebook: Path,
+    grids: tuple[str, ...],
+    parameters: tuple[tuple[str, str], ...],
+    out: Path,
+    engine: str,
+    workers: int | None,
+    timeout: int | None,
+) -> None:
+    """Run a chapter over a grid of parameters.
+
+    NOTEBOOK is run for every combination of the grids' values. Each cell's executed copy lies in
+    the folder OUT, and OUT/index.html lists all. What is done there already is not run again,
+    unless the notebook or a parameter has changed. A cell that fails does not stop the others; it
+    gives status 1 at the end.
+    """
+    from initlab import batch as package
+    from initlab.notebook import value
+
+    axes = _axes(grids)
+    given = {name: value(text) for name, text in parameters}
+
+    def tell(cell: Any, record: Any, before: bool) -> None:
+        took = "before" if before else f"{record.seconds:.1f} s"
+        print(f"{record.state:8}{took:>9}  {cell.name}", flush=True)
+
+    records = package.batch(
+        notebook, axes, given, out, engine=engine, workers=workers, timeout=timeout, tell=tell
+    )
+    failed = [r for r in records if r.state == package.FAILED]
+    print(f"{len(records) - len(failed)} of {len(records)} cells are done: {out / 'index.html'}")
+    for r in failed:
+        varied = ", ".join(f"{n}={r.parameters[n]}" for n in axes)
+        print(f"  {varied}: {r.stopped}")
+    if failed:
+        raise UserError(
+            f"{len(failed)} of {len(records)} cells failed; the same command runs only these again"
+        )

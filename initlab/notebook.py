@@ -1,0 +1,225 @@
+"""One notebook through papermill: checked before anything runs, and never half a result.
+
+papermill lets a misspelt parameter pass with a note in its log, and leaves a failed copy where
+a good one is looked for. Here the first is refused and the second set aside.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from initlab.parameters import ParameterError, check_names, check_preset
+
+KERNEL = "python3"
+
+
+class NotebookError(Exception):
+    """A notebook that cannot be run, or that stopped; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Executed:
+    """An executed copy as text, how long it took, and what stopped it (None: it ran through)."""
+
+    text: str
+    seconds: float
+    stopped: str | None
+
+
+def read(path: Path) -> str:
+    """The text of a notebook; raises `NotebookError` for anything else."""
+    if not path.is_file():
+        raise NotebookError(f"there is no notebook {path}; give the path of a .ipynb file")
+    try:
+        text = path.read_text(encoding="utf8")
+        plain = json.loads(text)
+    except (OSError, ValueError) as error:
+        raise NotebookError(f"{path} cannot be read as a notebook ({error})") from None
+    if not _is_notebook(plain):
+        raise NotebookError(f"{path} is no notebook of format 4; open it in JupyterLab and save it")
+    return text
+
+
+def _is_notebook(plain: Any) -> bool:
+    try:
+        cells = all(isinstance(c["cell_type"], str) and "source" in c for c in plain["cells"])
+        return cells and plain["nbformat"] == 4 and isinstance(plain["metadata"], dict)
+    except (KeyError, TypeError):
+        return False
+
+
+def fingerprint(source: str) -> str:
+    """A hash of what a notebook runs and says: the types and texts of its cells.
+
+    >>> a = '{"cells": [{"cell_type": "code", "source": "x = 1", "outputs": []}]}'
+    >>> b = '{"cells": [{"cell_type": "code", "source": ["x = 1"], "outputs": [7]}]}'
+    >>> fingerprint(a) == fingerprint(b)
+    True
+    """
+    cells = [(c["cell_type"], "".join(c["source"])) for c in json.loads(source)["cells"]]
+    return hashlib.sha256(json.dumps(cells).encode()).hexdigest()
+
+
+def value(text: str) -> Any:
+    """A parameter as one writes it on a command line: YAML, with Python's None and 1e-3.
+
+    Raises `ParameterError` for what is neither a number, a text, a truth value, None nor a list
+    of those.
+
+    >>> [value(t) for t in ("3", "1e-3", "True", "None", "cpu", "[relu, tanh]")]
+    [3, 0.001, True, None, 'cpu', ['relu', 'tanh']]
+    """
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """YAML 1.1 takes None and 1e-3 for texts."""
+
+    Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile("None$"), ["N"])
+    number = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789"))
+    try:
+        read = yaml.load(text, Loader)
+        json.dumps(read)
+    except (yaml.YAMLError, TypeError, ValueError):
+        raise ParameterError(
+            f"{text!r} is no value of a parameter; give a number, a text, true, false, null or a "
+            "list such as [1, 2]"
+        ) from None
+    return read
+
+
+@contextmanager
+def _laid_down(source: str) -> Iterator[Path]:
+    plain = json.loads(source)
+    # papermill asks for a kernel even where it is told which to take.
+    plain["metadata"].setdefault("kernelspec", {"name": KERNEL, "display_name": "Python 3"})
+    plain["metadata"]["kernelspec"].setdefault("language", "python")
+    # Under a name of our own: papermill takes {braces} in a path for a template.
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "notebook.ipynb"
+        file.write_text(json.dumps(plain), encoding="utf8")
+        yield file
+
+
+def check(source: str, given: Mapping[str, Any]) -> None:
+    """Raise `ParameterError` for parameters and presets that the notebook does not take."""
+    with _laid_down(source) as file:
+        check_names(set(given), set(_papermill().inspect_notebook(str(file))))
+    check_preset(given.get("preset", "laptop"))
+
+
+def _papermill() -> Any:
+    try:
+        import papermill
+    except ImportError:
+        raise NotebookError(
+            "notebooks are run by papermill, which is not installed: pip install 'initlab[book]'"
+        ) from None
+    return papermill
+
+
+def execute(
+    source: str,
+    given: Mapping[str, Any],
+    *,
+    folder: str,
+    timeout: int | None = None,
+    progress: bool = False,
+) -> Executed:
+    """Run the text of a notebook in `folder` with the parameters given.
+
+    `timeout` is in seconds and for one cell. Raises `NotebookError` when no kernel can be had;
+    a notebook that stops is not an error here but told by the result.
+    """
+    papermill = _papermill()
+    from jupyter_client.kernelspec import NoSuchKernel
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+
+    start, stopped = time.perf_counter(), None
+    with _laid_down(source) as file:
+        out = file.with_name("executed.ipynb")
+        try:
+            papermill.execute_notebook(
+                str(file),
+                str(out),
+                dict(given),
+                kernel_name=KERNEL,
+                progress_bar=progress,
+                execution_timeout=timeout,
+                cwd=folder if Path(folder).is_dir() else None,
+            )
+        except papermill.PapermillExecutionError as error:
+            stopped = " ".join(f"{error.ename}: {error.evalue}".split())
+        except CellTimeoutError:
+            stopped = f"a cell took longer than {timeout} seconds; allow more with --timeout"
+        except DeadKernelError:
+            stopped = "its kernel was killed, most often for want of memory; ask for less at once"
+        except NoSuchKernel:
+            raise NotebookError(
+                f"there is no kernel called {KERNEL} here: pip install 'initlab[book]'"
+            ) from None
+        copy = json.loads(out.read_text(encoding="utf8"))
+    # The names of a temporary folder would make every copy another.
+    copy["metadata"].setdefault("papermill", {}).update(input_path=None, output_path=None)
+    text = json.dumps(copy, indent=1, ensure_ascii=False) + "\n"
+    return Executed(text, time.perf_counter() - start, stopped)
+
+
+def save(text: str, path: Path) -> None:
+    """Write a file whole or not at all; raises `NotebookError` where that cannot be done."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf8")
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        raise NotebookError(
+            f"cannot write {path}: {error.strerror or error}. Make room or choose another place."
+        ) from None
+
+
+def failed_copy(out: Path) -> Path:
+    """Where the copy of a notebook that stopped is kept."""
+    return out.with_suffix(".failed.ipynb")
+
+
+def run(
+    notebook: Path,
+    out: Path,
+    given: Mapping[str, Any],
+    *,
+    timeout: int | None = None,
+    progress: bool = False,
+) -> float:
+    """Run a notebook into `out`; how many seconds it took.
+
+    Raises `ParameterError` before anything runs when the notebook does not take what is given,
+    and `NotebookError` when it stops: its copy then lies beside `out` as *.failed.ipynb.
+    """
+    source = read(notebook)
+    if out.suffix != ".ipynb" or out.is_dir():
+        raise NotebookError(f"the executed copy is a file *.ipynb, not {out}")
+    if out.resolve() == notebook.resolve():
+        raise NotebookError(f"{out} is the notebook itself; choose another file for its copy")
+    check(source, given)
+    folder = str(notebook.parent.resolve())
+    done = execute(source, given, folder=folder, timeout=timeout, progress=progress)
+    if done.stopped is not None:
+        save(done.text, failed_copy(out))
+        raise NotebookError(f"{notebook.name} stopped: {done.stopped}; see {failed_copy(out)}")
+    save(done.text, out)
+    with suppress(OSError):
+        failed_copy(out).unlink()
+    return done.seconds

@@ -1,0 +1,138 @@
+"""A notebook is checked before it runs, and leaves a whole copy or a failed one set aside."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from initlab import notebook
+from initlab.notebook import NotebookError, failed_copy, fingerprint, read, run, value
+from initlab.parameters import ParameterError
+
+PARAMETERS = "preset = 'laptop'\ndevice = 'cpu'\nseed = 0\nwait = 0.0\nfolder = '.'"
+BODY = """
+import os, pathlib, time
+pathlib.Path(folder, f"kernel-{os.getpid()}").touch()
+time.sleep(wait)
+if seed == 2:
+    raise ValueError("two\\nlines")
+if seed == 3:
+    os._exit(1)
+print("seed", seed)
+"""
+
+
+def tiny(folder: Path, body: str = BODY) -> Path:
+    """A notebook that fails at seed 2, and whose kernel dies at seed 3."""
+    cells = [
+        {"cell_type": "code", "source": source, "metadata": {"tags": tags}}
+        | {"id": name, "outputs": [], "execution_count": None}
+        for name, source, tags in (("first", PARAMETERS, ["parameters"]), ("then", body, []))
+    ]
+    whole = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": cells}
+    file = folder / "tiny.ipynb"
+    file.write_text(json.dumps(whole))
+    return file
+
+
+def printed(copy: Path) -> str:
+    cells = json.loads(copy.read_text())["cells"]
+    return "".join("".join(o.get("text", "")) for c in cells for o in c.get("outputs", ()))
+
+
+@pytest.mark.notebook
+def test_a_run_leaves_its_copy_and_nothing_else(tmp_path):
+    source = tiny(tmp_path)
+    before = source.read_bytes()
+    out = tmp_path / "out {seed}" / "copy.ipynb"  # braces are a template to papermill
+    assert run(source, out, {"seed": 7, "folder": str(tmp_path)}) > 0
+    assert "seed 7" in printed(out)
+    assert [p.name for p in out.parent.iterdir()] == ["copy.ipynb"]
+    assert source.read_bytes() == before
+    ran = json.loads(out.read_text())["metadata"]["papermill"]
+    assert ran["parameters"]["seed"] == 7
+    assert ran["input_path"] is None and ran["output_path"] is None
+
+
+@pytest.mark.notebook
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"seed": 2}, "tiny.ipynb stopped: ValueError: two lines; see "),
+        ({"seed": 3}, "tiny.ipynb stopped: its kernel was killed"),
+        ({"wait": 60}, "tiny.ipynb stopped: a cell took longer than 1 seconds; allow more"),
+    ],
+    ids=["raises", "dies", "slow"],
+)
+def test_what_stops_is_set_aside(tmp_path, given, says):
+    out = tmp_path / "copy.ipynb"
+    with pytest.raises(NotebookError) as error:
+        run(tiny(tmp_path), out, {"folder": str(tmp_path), **given}, timeout=1)
+    assert says in str(error.value)
+    assert not out.exists()
+    assert json.loads(failed_copy(out).read_text())["cells"]
+
+
+@pytest.mark.notebook
+def test_the_failed_copy_goes_when_the_run_succeeds(tmp_path):
+    out = tmp_path / "copy.ipynb"
+    failed_copy(out).write_text("{}")
+    run(tiny(tmp_path), out, {"folder": str(tmp_path)})
+    assert not failed_copy(out).exists()
+
+
+def test_nothing_runs_when_a_parameter_is_unknown(tmp_path, monkeypatch):
+    monkeypatch.setattr(notebook, "execute", lambda *a, **k: pytest.fail("it ran"))
+    out = tmp_path / "copy.ipynb"
+    with pytest.raises(ParameterError, match="unknown parameter sede; this notebook takes device"):
+        run(tiny(tmp_path), out, {"sede": 1})
+    with pytest.raises(ParameterError, match="unknown preset 'huge'; choose one of smoke"):
+        run(tiny(tmp_path), out, {"preset": "huge"})
+    assert not out.exists() and not failed_copy(out).exists()
+
+
+def test_a_notebook_is_not_overwritten_by_its_copy(tmp_path):
+    source = tiny(tmp_path)
+    with pytest.raises(NotebookError, match="is the notebook itself; choose another file"):
+        run(source, source, {})
+
+
+def test_a_fingerprint_is_of_what_runs(tmp_path):
+    source = read(tiny(tmp_path))
+    plain = json.loads(source)
+    plain["cells"][0]["outputs"] = [1]
+    plain["metadata"]["title"] = "other"
+    assert fingerprint(json.dumps(plain)) == fingerprint(source)
+    plain["cells"][1]["source"] += "\n"
+    assert fingerprint(json.dumps(plain)) != fingerprint(source)
+
+
+@pytest.mark.parametrize(
+    ("text", "means"),
+    [
+        ("1e-3", 0.001),
+        ("-2E+5", -200000.0),
+        ("[1e-3, 5]", [0.001, 5]),
+        ("'1e-3'", "1e-3"),
+        ("None", None),
+        ("null", None),
+        ("Nonesuch", "Nonesuch"),
+        ("False", False),
+        ("", None),
+        ("he_normal", "he_normal"),
+    ],
+)
+def test_values(text, means):
+    assert value(text) == means
+    assert type(value(text)) is type(means)
+
+
+def test_saving_is_whole_or_not_at_all(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(NotebookError, match=r"cannot write .*Make room or choose another place"):
+        notebook.save("text", tmp_path / "file" / "copy.ipynb")
+    notebook.save("new", tmp_path / "file")
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_text() == "new"
