@@ -214,7 +214,7 @@ def run(
     The rest is computed in groups, on `workers` processes (as many as cores) or on a GPU, and
     stored as each group ends.
 
-    Returns one row per value: columns `network`, `layer`, `statistic`, `value`, `seconds`,
+    Returns one row per value: columns `network`, `layer`, `step`, `statistic`, `value`, `seconds`,
     `key`, and every field of the run (`model.widths`, `init`, `seed`, …), in the order of `runs`.
 
     Raises `ValueError` for an unknown engine and `StoreError` when results cannot be stored.
@@ -271,9 +271,11 @@ def _tidy(values: pd.DataFrame, named: dict[str, Run]) -> pd.DataFrame:
     fields = pd.DataFrame(
         [{"key": k, "_order": i, **flat(r)} for i, (k, r) in enumerate(named.items())]
     )
-    values = values[["key", "network", "layer", "statistic", "value", "seconds", "commit"]]
-    tidy = values.merge(fields, on="key").sort_values(
-        ["_order", "statistic", "layer", "network"], kind="stable"
+    columns = ["key", "network", "layer", "step", "statistic", "value", "seconds", "commit"]
+    tidy = (
+        values[columns]
+        .merge(fields, on="key")
+        .sort_values(["_order", "statistic", "layer", "network", "step"], kind="stable")
     )
     return tidy.drop(columns="_order").reset_index(drop=True)
 
