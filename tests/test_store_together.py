@@ -289,3 +289,31 @@ def test_a_killed_process_claims_nothing(tmp_path):
         other.kill()
         other.wait(10)
         other.stdout.close()
+
+
+def test_two_sweeps_share_the_work(tmp_path):
+    """The loop of a sweep: claim, compute, store, let go; then wait for what others hold."""
+    groups = [[f"k{n}", f"k{n + 1}"] for n in range(0, 40, 2)]
+    computed = []
+
+    def sweep():
+        store = Store(tmp_path)
+        wanted = {k for group in groups for k in group}
+        with store.claims() as claims:
+            while left := wanted - store.keys():
+                for group in groups:
+                    mine = claims.take(left.intersection(group))
+                    if mine:
+                        computed.extend(mine)
+                        time.sleep(0.005)
+                        store.add([(k, "{}", 0.0, ROWS) for k in mine])
+                        claims.release(mine)
+                time.sleep(0.01)
+
+    sweeps = [threading.Thread(target=sweep) for _ in range(3)]
+    for thread in sweeps:
+        thread.start()
+    for thread in sweeps:
+        thread.join()
+    assert sorted(computed) == sorted(k for group in groups for k in group)
+    assert Store(tmp_path).keys() == set(computed)

@@ -79,7 +79,9 @@ class Store:
         return keys
 
     def keys(self) -> set[str]:
-        """Keys of all runs stored."""
+        """Keys of all runs stored. Only the keys are looked at: a damage elsewhere in a part shows
+        when `frame` reads it.
+        """
         return set().union(*parts.each(self.folder, self._keys_of))
 
     def _tables(self, columns: Sequence[str], wanted: set[str] | None) -> Iterator[pa.Table]:
