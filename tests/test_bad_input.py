@@ -163,7 +163,7 @@ PYTHON = {
     ),
     "a set as value": (lambda: to_plain({1}), TypeError, "plain values and other specs, not set"),
     "a store in a file": (
-        lambda: Store("file/store").add([("k", "{}", 0.0, [(0, 1, "length", 1.0)])]),
+        lambda: Store("file/store").add([("k", "{}", 0.0, [(0, 1, -1, "length", 1.0)])]),
         StoreError,
         "choose another folder with INITLAB_STORE",
     ),
@@ -286,7 +286,11 @@ COMMAND_LINE = [
     ("data fetch minst", USAGE, "'minst' is not one of 'digits', 'gaussian', 'mnist'"),
     ("data check mnist", USER, "not whole: mnist (missing); move damaged files away, then: python"),
     ("store list", USER, "name another folder with --folder or INITLAB_STORE"),
-    ("store list --folder file", USER, "there are no results in file; name another folder"),
+    (
+        "store list --folder file",
+        USER,
+        "cannot read the store file: Not a directory. Choose another folder",
+    ),
     ("store filter seed=1", USER, "there are no results in "),
     ("store compact --folder nowhere", USER, "there are no results in nowhere"),
     ("store export x.csv", USER, "results are exported as a file *.parquet, not x.csv"),
@@ -313,6 +317,6 @@ def test_command_line(line, status, says, place, capfd):
 
 def test_fields_of_a_store_are_checked(place, capsys):
     store = Store()
-    store.add([("k", json.dumps({"seed": 1}), 0.0, [(0, 1, "length", 1.0)])])
+    store.add([("k", json.dumps({"seed": 1}), 0.0, [(0, 1, -1, "length", 1.0)])])
     assert main(["store", "filter", "seed"]) == 1
     assert "give FIELD=VALUE, such as model.type=MLP, not 'seed'" in capsys.readouterr().err

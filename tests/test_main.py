@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
-import pandas as pd
 import pytest
 
 from initlab import claims, doctor, files, sweep
@@ -235,66 +234,46 @@ def test_fetch_asks_only_for_what_is_not_there(small, monkeypatch, capsys):
 # Store
 
 
-class Fake(Store):
-    """Answers of the methods that the commands call."""
-
-    def summary(self) -> pd.DataFrame:
-        return pd.DataFrame({"model": ["MLP"], "runs": [3]})
-
-    def compact(self) -> tuple[int, int]:
-        return 12, 1
-
-    def matching(self, values: dict) -> set[str]:
-        assert values in ({"seed": 1, "model.type": "MLP"}, {"seed": 2}, {"sede": 1})
-        if "sede" in values:
-            raise ValueError("no run has a value at 'sede'; they have seed")
-        return {"a"} if values["seed"] == 1 else set()
-
-    def frame(self, keys=None) -> pd.DataFrame:
-        rows = pd.DataFrame({"key": ["a", "a", "b"], "run": ["{1}", "{1}", "{2}"]})
-        return rows if keys is None else rows[rows.key.isin(keys)]
-
-    def keys(self) -> set[str]:
-        return {"a", "b"}
-
-    def export(self, keys, file) -> int:
-        Path(file).write_text(",".join(sorted(keys)))
-        return len(keys)
-
-
 @pytest.fixture
-def store(tmp_path, monkeypatch) -> list[str]:
-    """Options that name a store with results."""
-    folder = tmp_path / "store"
-    folder.mkdir()
-    (folder / "part-1.parquet").write_bytes(b"")
-    monkeypatch.setattr("initlab.store.Store", Fake)
-    return ["--folder", str(folder)]
+def store(tmp_path) -> list[str]:
+    """Options that name a store with results: two runs of one kind, in two parts."""
+    results = Store(tmp_path / "store")
+    for seed in (1, 2):
+        run = json.dumps({"model": {"type": "MLP"}, "seed": seed})
+        rows = [(0, 1, -1, "length", 1.0), (0, 2, -1, "length", 2.0)]
+        results.add([(f"key{seed}", run, 0.5, rows)])
+    return ["--folder", str(results.folder)]
 
 
 def test_store_list_and_compact(store, capsys):
     assert main(["store", "list", *store]) == 0
-    assert capsys.readouterr().out.splitlines()[1:] == ["model  runs", "  MLP     3"]
+    row = capsys.readouterr().out.splitlines()[-1].split()
+    assert (row[0], row[4:7]) == ("MLP", ["2", "4", "1.0"])
     assert main(["store", "compact", *store]) == 0
-    assert capsys.readouterr().out == "12 files before, 1 now\n"
+    assert capsys.readouterr().out == "2 files before, 1 now\n"
+    assert Store(store[1]).keys() == {"key1", "key2"}
 
 
 def test_store_filter(store, capsys):
     assert main(["store", "filter", "seed=1", "model.type=MLP", *store]) == 0
-    assert capsys.readouterr().out == "a       2 values  {1}\n1 runs\n"
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith("key1")
+    assert told[-1] == "1 runs"
     assert main(["store", "filter", *store]) == 0
     assert capsys.readouterr().out.endswith("2 runs\n")
-    assert main(["store", "filter", "seed=2", *store]) == 1
-    assert "has seed=2; `store filter` without fields" in capsys.readouterr().err
+    assert main(["store", "filter", "seed=3", *store]) == 1
+    assert "has seed=3; `store filter` without fields" in capsys.readouterr().err
     assert main(["store", "filter", "sede=1", *store]) == 1
-    assert capsys.readouterr().err == "initlab: no run has a value at 'sede'; they have seed\n"
+    assert "has a value at 'sede'; they have model.type, seed" in capsys.readouterr().err
 
 
 def test_store_export(store, tmp_path, capsys):
-    for fields, keys in ((["seed=1", "model.type=MLP"], "a"), ([], "a,b")):
-        assert main(["store", "export", str(tmp_path / "x.parquet"), *fields, *store]) == 0
-        assert (tmp_path / "x.parquet").read_text() == keys
-        assert f"{len(keys.split(','))} runs in " in capsys.readouterr().out
+    for fields, keys in ((["seed=1", "model.type=MLP"], {"key1"}), ([], {"key1", "key2"})):
+        file = tmp_path / f"{len(keys)}" / "x.parquet"
+        file.parent.mkdir()
+        assert main(["store", "export", str(file), *fields, *store]) == 0
+        assert Store(file.parent).keys() == keys
+        assert f"{len(keys)} runs in " in capsys.readouterr().out
 
 
 # Doctor

@@ -16,7 +16,7 @@ from initlab.models import MLP
 from initlab.store import Store
 from initlab.sweep import Run, grid
 from initlab.train import Budget
-from tests.test_sweep import DIGITS, values
+from tests.sweep.test_sweep import DIGITS, values
 
 KILLS = 20
 # Enough groups (one for each order) that the last kill still falls into the middle.

@@ -61,9 +61,11 @@ def _run(argv: list[str]) -> int:
 def _mistakes() -> tuple[type[Exception], ...]:
     """What the package raises for a user's mistake; asked for only then, for it brings pandas."""
     from initlab.batch import EngineError
+    from initlab.cluster import ClusterError
     from initlab.files import DataError
     from initlab.notebook import NotebookError
     from initlab.parameters import ParameterError
     from initlab.store import StoreError
 
-    return UserError, ParameterError, NotebookError, EngineError, DataError, StoreError
+    known = (ParameterError, NotebookError, EngineError, DataError, StoreError, ClusterError)
+    return UserError, *known

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from initlab.cli.group import UserError, command, commands, examples
+
+if TYPE_CHECKING:
+    from initlab.store import Store
 
 folder_option = click.option(
     "--folder", type=click.Path(path_type=Path), help="[default: INITLAB_STORE or the cache]"
@@ -27,7 +30,7 @@ def store() -> None:
     """
 
 
-def _open(folder: Path | None) -> Any:
+def _open(folder: Path | None) -> Store:
     from initlab.store import Store
 
     chosen = Store(folder)
@@ -46,7 +49,7 @@ def _value(text: str) -> Any:
         return text
 
 
-def _matching(chosen: Any, fields: tuple[str, ...]) -> set[str]:
+def _matching(chosen: Store, fields: tuple[str, ...]) -> set[str]:
     """Keys of the runs that have all these values; of all runs where none is given."""
     wanted = {}
     for field in fields:

@@ -14,8 +14,6 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-import torch
-
 from initlab.models.activations import ACTIVATIONS, Activation, activation
 from initlab.models.conv import ConvNet
 from initlab.models.densenet import DenseNet
@@ -41,23 +39,6 @@ def parameter_count(model: Model) -> int:
     return sum(p.numel() for p in model.build("meta").parameters())
 
 
-def widest_layer(model: Model) -> int:
-    """Most numbers that one network holds for one example at a place that the tap sees.
-
-    The input does not count.
-
-    >>> widest_layer(MLP((5, 3), inputs=9)), widest_layer(ResNet9(width=4))
-    (5, 8192)
-    """
-    parameters = model.build("meta").named_parameters()
-    params = {name: p.detach().unsqueeze(0) for name, p in parameters}
-    seen: list[int] = []
-    # Two examples, because normalization over one example may be over one number.
-    x = torch.empty(2, *model.input_shape, device="meta")
-    model.forward(params, x, lambda h: seen.append(h.numel() // 2))
-    return max(seen[1:])
-
-
 __all__ = [
     "ACTIVATIONS",
     "MLP",
@@ -76,5 +57,4 @@ __all__ = [
     "Tap",
     "activation",
     "parameter_count",
-    "widest_layer",
 ]
