@@ -45,8 +45,12 @@ PEERS = (
     ("loop", "Tensors", None),
     ("trainer", "Lightning", "lightning"),
     ("jax_vmap", "Jax", "jax"),
+    ("jax_resnet", "JaxResNet", "jax"),
     ("torch_func", "Eager", None),
     ("torch_func", "Compiled", None),
+    ("signal", "Hooks", None),
+    ("signal", "Vmapped", None),
+    ("jax_signal", "JaxSignal", "jax"),
 )
 
 
