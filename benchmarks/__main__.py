@@ -1,8 +1,8 @@
 """Side by side with what one would use instead: `python -m benchmarks`.
 
-Writes benchmarks/latest.json: `about` (machine, threads, versions, date), `rows` (case, order,
-peer, our and their median model-samples per second, the ratio, above 1 where we are faster, and
-its spread over rounds) and the tables beside them.
+A complete run writes benchmarks/latest.json: `about` (machine, threads, versions, date), `rows`
+(case, order, peer, our and their median model-samples per second, the ratio, above 1 where we are
+faster, and its spread over rounds) and the tables `peak`, `growth`, `memory` and `cluster`.
 """
 
 from __future__ import annotations
@@ -11,21 +11,29 @@ import argparse
 import json
 import os
 import platform
-from collections.abc import Iterator
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmarks import peak
 from benchmarks.cases import CASES, ORDERS, Signal, Training
+from benchmarks.growth import NETWORKS, growth
 from benchmarks.harness import Work, compared, interleaved
+from benchmarks.memory import memory
 from benchmarks.ours import Ours
 from benchmarks.peers import Peer, UnavailableError, peers
 
 TARGET = Path(__file__).parent / "latest.json"
+#: Cases whose share of the machine's peak is reported.
+AGAINST_PEAK = "ab"
+Table = list[dict[str, Any]]
 
 
 def work(peer: Peer, case: Training | Signal) -> Work:
@@ -35,34 +43,37 @@ def work(peer: Peer, case: Training | Signal) -> Work:
     return lambda: len(run()) * case.samples
 
 
-def row(peer: Peer, case: Training | Signal, ours: list[float], theirs: list[float]) -> dict:
-    """One line of the table."""
-    return {
-        "case": case.title,
-        "letter": case.letter,
-        "order": case.order,
-        "peer": peer.name,
-        "unit": "networks/s" if isinstance(case, Signal) else "model-samples/s",
-        **compared(ours, theirs),
-        "scaled": peer.one_by_one and case.few < case.networks,
-    }
-
-
-def measured(case: Training | Signal, everyone: list[Peer], rounds: int) -> Iterator[dict]:
-    """Rows of one case in one order."""
+def measured(case: Training | Signal, everyone: list[Peer], rounds: int) -> tuple[Table, Table]:
+    """Rows of one case in one order: beside the peers, and beside the machine's peak."""
     ours = Ours()
-    ready: dict[str, Work] = {}
+    ready: dict[Any, Work] = {}
     for peer in [ours, *(p for p in everyone if case.letter in p.letters)]:
         try:
             ready[peer.name] = work(peer, case)
         except UnavailableError as why:
             print(f"  {why}")
     if ours.name not in ready:
-        return
-    rates = interleaved(ready, rounds)
-    for peer in everyone:
-        if peer.name in rates:
-            yield row(peer, case, rates[ours.name], rates[peer.name])
+        return [], []
+    products = peak.products() if case.letter in AGAINST_PEAK else {}
+    rates = interleaved(ready | products, rounds)
+    mine = rates[ours.name]
+    where = {"case": case.title, "letter": case.letter, "order": case.order}
+    rows = [
+        {
+            **where,
+            "peer": peer.name,
+            "unit": "networks/s" if isinstance(case, Signal) else "model-samples/s",
+            **compared(mine, rates[peer.name]),
+            "scaled": peer.one_by_one and case.few < case.networks,
+        }
+        for peer in everyone
+        if peer.name in ready and case.letter in peer.letters
+    ]
+    shares = [
+        {**where, "library": way[0], "shape": way[1], **peak.share(case.model, mine, rates[way])}
+        for way in products
+    ]
+    return rows, shares
 
 
 def orders(case: Training | Signal) -> list[Training | Signal]:
@@ -72,8 +83,25 @@ def orders(case: Training | Signal) -> list[Training | Signal]:
     return [replace(case, order=order) for order in ORDERS]
 
 
+def smaller(case: Training | Signal) -> Training | Signal:
+    """Few networks and samples: to see that all runs, not to compare."""
+    case = case.of(min(case.few, 4))
+    return case if isinstance(case, Signal) else replace(case, samples=2 * case.batch)
+
+
+def cluster() -> Any:
+    """What benchmarks/cluster.py prints as its last line, if there is one and Ray is installed."""
+    for module in ("benchmarks.cluster", "ray"):
+        if find_spec(module) is None:
+            print(f"the cluster is left out: there is no {module}")
+            return None
+    child = [sys.executable, "-m", "benchmarks.cluster"]
+    answer = subprocess.run(child, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(answer.stdout.splitlines()[-1])
+
+
 def about() -> dict[str, Any]:
-    """What was measured, and on what."""
+    """What is measured, and on what."""
     versions = {"python": platform.python_version()}
     for package in ("initlab", "torch", "jax", "lightning"):
         try:
@@ -83,34 +111,65 @@ def about() -> dict[str, Any]:
     return {
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "threads": torch.get_num_threads(),
+        "load": round(os.getloadavg()[0], 2),
         "versions": versions,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Measure what is asked for and write it."""
+def parsed(arguments: list[str] | None) -> argparse.Namespace:
+    """The options; ends with one clear line when they make no sense."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", metavar="a,b", help="cases, by letter; by default all")
-    parser.add_argument("--rounds", type=int, default=7, help="rounds that count")
-    parser.add_argument("--output", type=Path, default=TARGET)
+    parser.add_argument("--only", metavar="a,b", help="these cases alone, without the tables")
+    parser.add_argument("--rounds", type=int, help="rounds that count; by default 7")
+    parser.add_argument("--quick", action="store_true", help="tiny: to see that all runs")
+    parser.add_argument(
+        "--output", type=Path, help=f"file to write; by default {TARGET.name}, if all is measured"
+    )
     given = parser.parse_args(arguments)
-    letters = given.only.split(",") if given.only else list(CASES)
-    if unknown := [letter for letter in letters if letter not in CASES]:
-        parser.error(f"no case {', '.join(unknown)}; known: {', '.join(CASES)}")
+    given.letters = given.only.split(",") if given.only else list(CASES)
+    if unknown := [letter for letter in given.letters if letter not in CASES]:
+        parser.error(f"there is no case {', '.join(unknown)}; known: {', '.join(CASES)}")
+    if given.rounds is None:
+        given.rounds = 1 if given.quick else 7
     if given.rounds < 1:
         parser.error(f"--rounds must be ≥ 1, not {given.rounds}")
+    if given.output is None and not given.only and not given.quick:
+        given.output = TARGET
+    return given
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure what is asked for, print it and write it."""
+    given = parsed(arguments)
+    result: dict[str, Any] = {"about": about(), "rows": [], "peak": []}
+    if result["about"]["load"] > 0.5:
+        print(f"This machine is busy (load {result['about']['load']}): spreads will be wide.")
     everyone, missing = peers()
-    print(*missing, sep="\n", end="\n" if missing else "")
-    rows = []
-    for letter in letters:
+    for line in missing:
+        print(line)
+    for letter in given.letters:
         for case in orders(CASES[letter]):
-            print(f"({letter}) {case.title}, {case.order} order")
-            for r in measured(case, everyone, given.rounds):
-                rows.append(r)
-                low, high = r["spread"]
-                print(f"  {r['ratio']:6.2f}× {r['peer']} ({low:.2f} to {high:.2f})", flush=True)
-    given.output.write_text(json.dumps({"about": about(), "rows": rows}, indent=1) + "\n")
+            print(f"({letter}) {case.title}, {case.order} order", flush=True)
+            case = smaller(case) if given.quick else case
+            rows, shares = measured(case, everyone, given.rounds)
+            result["rows"] += rows
+            result["peak"] += shares
+            for row in rows:
+                low, high = row["spread"]
+                print(f"  {row['ratio']:6.2f}× {row['peer']} ({low:.2f} to {high:.2f})")
+            for row in shares:
+                print(f"  {row['share']:6.1%} of {row['library']}, {row['shape']}")
+    if not given.only:
+        result["growth"] = growth(given.rounds, NETWORKS[:4] if given.quick else NETWORKS)
+        result["memory"] = memory()
+        result["cluster"] = cluster()
+        for row in result["growth"]:
+            print(f"{row['networks']:6d} networks: {row['seconds_per_network']:.2g} s each")
+        for row in result["memory"]:
+            print(f"{row['mib']:6d} MiB {row['peer']}")
+    if given.output is not None:
+        given.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf8")
 
 
 if __name__ == "__main__":

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import doctest
+import json
+import re
 from dataclasses import replace
+from importlib import import_module
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from benchmarks import __main__ as command
+from benchmarks import harness, memory, peak
 from benchmarks.cases import CASES, ORDERS, Training
+from benchmarks.growth import growth
 from benchmarks.harness import compared, interleaved
 from benchmarks.ours import Ours
 from benchmarks.peers import UnavailableError, peers
 from benchmarks.peers.loop import Tensors
 from benchmarks.peers.torch_func import Compiled
+from initlab.models import MLP
 
 EVERYONE = [Ours(), *peers()[0]]
 TRAININGS = [case for case in CASES.values() if isinstance(case, Training)]
@@ -28,14 +37,23 @@ def tiny(case: Training) -> Training:
     return replace(case, networks=3, few=3, samples=samples, batch=16, lr=lr)
 
 
+def label(value) -> str:
+    """Of a peer or a case, for the name of a test."""
+    return value.letter if isinstance(value, Training) else value.name
+
+
+#: Who trains what. Compiling takes half a minute, and what is compiled is torch.func's step.
+PAIRS = [
+    (peer, case)
+    for peer in EVERYONE
+    for case in TRAININGS
+    if case.letter in ("a" if isinstance(peer, Compiled) else peer.letters)
+]
+
+
 @pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("case", TRAININGS, ids=lambda case: case.letter)
-@pytest.mark.parametrize("peer", EVERYONE, ids=lambda peer: peer.name)
+@pytest.mark.parametrize("peer, case", PAIRS, ids=label)
 def test_everyone_trains_the_same_thing(peer, case, order):
-    if case.letter not in peer.letters:
-        pytest.skip(f"{peer.name} does not take on case {case.letter}")
-    if isinstance(peer, Compiled) and case.letter != "a":
-        pytest.skip("compiling takes half a minute, and the step is that of torch.func")
     work = replace(tiny(case), order=order)
     try:
         run = peer.prepare(work)
@@ -116,3 +134,104 @@ def test_rates_of_work_with_known_times():
         "spread": [1.0, 8.0],
         "rounds": 3,
     }
+
+
+@pytest.mark.parametrize("module", [harness, peak])
+def test_examples_in_docstrings(module):
+    results = doctest.testmod(module)
+    assert results.attempted > 0 and results.failed == 0
+
+
+def test_share_of_the_peak():
+    model = MLP((3,), inputs=4, outputs=2)  # 84 operations per sample
+    assert peak.share(model, [1e9, 2e9, 2e9], [84e9, 84e9, 336e9]) == {
+        "gflops": 84.0,
+        "share": 1.0,
+        "spread": [0.5, 2.0],
+    }
+
+
+@pytest.fixture
+def only_the_loop(monkeypatch):
+    """One peer, which is quick to prepare."""
+    monkeypatch.setattr(command, "peers", lambda: ([Tensors()], ["JAX is left out"]))
+
+
+def test_a_quick_run_of_one_case(only_the_loop, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(peak, "FLOP", 3e9)
+    out = tmp_path / "out.json"
+    command.main(["--quick", "--only", "a", "--rounds", "2", "--output", str(out)])
+    result = json.loads(out.read_text())
+    shared = [row for row in result["rows"] if row["order"] == "shared"]
+    assert [row["peer"] for row in shared] == ["PyTorch loop, tensors"]
+    assert shared[0]["rounds"] == 2 and shared[0]["ours"] > 0 and shared[0]["theirs"] > 0
+    assert shared[0]["spread"][0] <= shared[0]["ratio"] <= shared[0]["spread"][1]
+    assert {row["library"] for row in result["peak"]} >= {"MKL"}
+    assert result["about"]["versions"]["torch"] == torch.__version__.partition("+")[0]
+    assert "growth" not in result
+    assert "JAX is left out" in capsys.readouterr().out
+
+
+def test_a_slow_peer_gets_fewer_networks_and_says_so(only_the_loop):
+    case = replace(CASES["a"], samples=128, networks=6, few=2)
+    assert command.work(Tensors(), case)() == 2 * 128
+    assert command.work(Ours(), case)() == 6 * 128
+    rows, _ = command.measured(replace(case, letter="c"), [Tensors()], rounds=1)
+    assert [row["scaled"] for row in rows] == [True]
+    rows, _ = command.measured(replace(case, letter="c", few=6), [Tensors()], rounds=1)
+    assert [row["scaled"] for row in rows] == [False]
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [(["--only", "a,z"], r"no case z; known: a, b, c, d, e"), (["--rounds", "0"], r"≥ 1, not 0")],
+)
+def test_options_that_make_no_sense(options, said, capsys):
+    with pytest.raises(SystemExit):
+        command.main(options)
+    assert re.search(said, capsys.readouterr().err)
+
+
+def test_only_a_whole_run_replaces_the_published_figures():
+    assert command.parsed([]).output == command.TARGET
+    assert command.parsed(["--only", "a"]).output is None
+    assert command.parsed(["--quick"]).output is None
+
+
+def test_a_peer_that_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setattr("benchmarks.peers.PEERS", (("loop", "Tensors", None), ("gone", "It", "x")))
+
+    def importing(name: str):
+        if name.endswith("gone"):
+            raise ModuleNotFoundError("No module named 'x'", name="x")
+        return import_module(name)
+
+    monkeypatch.setattr("benchmarks.peers.import_module", importing)
+    found, missing = peers()
+    assert [peer.name for peer in found] == ["PyTorch loop, tensors"]
+    assert missing == ["It is left out: x is not installed"]
+
+
+def test_growth_is_per_network():
+    rows = growth(rounds=1, networks=(1, 4))
+    assert [row["networks"] for row in rows] == [1, 4]
+    assert all(row["spread"][0] <= row["seconds_per_network"] for row in rows)
+
+
+def test_peak_memory_sees_what_was_held_and_let_go():
+    before = memory.peak()
+    torch.ones(before // 4 + 2**26)
+    assert memory.peak() > before + 2**26
+
+
+def test_without_a_cluster_there_is_no_row(monkeypatch, capsys):
+    monkeypatch.setattr(command, "find_spec", lambda name: None)
+    assert command.cluster() is None
+    assert "there is no benchmarks.cluster" in capsys.readouterr().out
+
+
+def test_the_cluster_row_is_what_its_script_prints_last(monkeypatch):
+    monkeypatch.setattr(command, "find_spec", lambda name: name)
+    printed = SimpleNamespace(stdout='starting\n{"workers": 2}\n')
+    monkeypatch.setattr(command.subprocess, "run", lambda *a, **k: printed)
+    assert command.cluster() == {"workers": 2}

@@ -68,7 +68,7 @@ def test_no_pin_refuses_a_python_that_the_package_allows():
     known = pins()
     lowest = PROJECT["requires-python"].removeprefix(">=") + ".0"
     asked = {
-        canonicalize_name(d.name): d.metadata["Requires-Python"]
+        canonicalize_name(d.name): d.metadata.get("Requires-Python")
         for d in distributions()
         if known.get(canonicalize_name(d.name)) == Version(d.version)
     }
