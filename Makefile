@@ -6,6 +6,7 @@ PORT ?= 8000
 VENV := .venv
 BIN := $(VENV)/bin
 ENVIRONMENT := $(VENV)/.installed
+PEERS := $(VENV)/.peers
 MODULES := node_modules/.package-lock.json
 VENDOR := book/_static/vendor/require.js
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
@@ -55,7 +56,7 @@ serve: ## Look at the built site on this machine
 	@test -f _build/html/index.html || { echo "There is no site yet: make book"; exit 1; }
 	$(PYTHON) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
-bench: $(ENVIRONMENT) ## Measure speed against what one would use instead
+bench: $(PEERS) ## Measure speed against what one would use instead
 	$(BIN)/python -m benchmarks
 
 vendor: $(VENDOR) ## The browser scripts that the site serves
@@ -66,6 +67,10 @@ clean: ## Remove what was built; environment and downloads stay
 $(ENVIRONMENT): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(PEERS): $(ENVIRONMENT)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	@touch $@
 
 # The environment comes first: it may be what brings npm.

@@ -1,168 +1,175 @@
-"""Many networks as one, beside what a user would write instead.
+"""Side by side with what one would use instead: `python -m benchmarks`.
 
-Each case has our way and its peers do the same work from the same shapes. They take turns
-within one run, so that whatever else the machine does falls on all of them alike; a row gives
-the medians, their ratio (peer over ours: above 1 we are faster) and the spread of the ratio over
-rounds. `python -m benchmarks` writes latest.json beside this file.
+A complete run writes benchmarks/latest.json: `about` (machine, threads, versions, date), `rows`
+(case, order, peer, our and their median model-samples per second, the ratio, above 1 where we are
+faster, and its spread over rounds) and the tables `peak`, `growth`, `memory` and `cluster`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
-import statistics
-import time
-from collections.abc import Callable
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import nn
-from torch.func import functional_call, stack_module_state, vmap
 
-from initlab.data import Data, load
-from initlab.init import HeNormal, initialize
-from initlab.measure.signal import lengths, random_unit_inputs
-from initlab.models import MLP
-from initlab.train import SGD, Budget, fit
+from benchmarks import peak
+from benchmarks.cases import CASES, ORDERS, Signal, Training
+from benchmarks.growth import NETWORKS, growth
+from benchmarks.harness import Work, compared, interleaved
+from benchmarks.memory import memory
+from benchmarks.ours import Ours
+from benchmarks.peers import Peer, UnavailableError, peers
 
-Work = Callable[[], object]
-
-
-def he_modules(model: MLP, count: int) -> list[nn.Module]:
-    modules = [model.build() for _ in range(count)]
-    for module in modules:
-        for layer in module.modules():
-            if isinstance(layer, nn.Linear):
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-                nn.init.zeros_(layer.bias)
-    return modules
+TARGET = Path(__file__).parent / "latest.json"
+#: Cases whose share of the machine's peak is reported.
+AGAINST_PEAK = "ab"
+Table = list[dict[str, Any]]
 
 
-def drawing_and_measuring(depth: int, width: int, count: int) -> dict[str, Work]:
-    """Draw networks with He's rule and take the mean square of every layer's output."""
-    model = MLP.constant(depth, width, inputs=width, outputs=None)
-    generator = torch.Generator().manual_seed(0)
-
-    def ours():
-        params = initialize(model.build("meta"), HeNormal(), generator, count=count)
-        return lengths(model, params, random_unit_inputs(count, (width,), generator))
-
-    @torch.no_grad()
-    def loop_with_hooks():
-        found = []
-        for module in he_modules(model, count):
-            squares: list[torch.Tensor] = []
-            hooks = [
-                act.register_forward_hook(lambda m, i, o, s=squares: s.append(o.square().mean()))
-                for name, act in module.named_children()
-                if name.startswith("act")
-            ]
-            module(torch.randn(1, width))
-            for hook in hooks:
-                hook.remove()
-            found.append(torch.stack(squares))
-        return torch.stack(found)
-
-    return {"ours": ours, "a loop over modules with hooks": loop_with_hooks}
+def work(peer: Peer, case: Training | Signal) -> Work:
+    """The peer's work on the case, or on fewer of its networks; it gives the model-samples done."""
+    case = case.of(case.few) if peer.one_by_one else case
+    run = peer.prepare(case)
+    return lambda: len(run()) * case.samples
 
 
-def training(depth: int, width: int, count: int, epochs: int) -> dict[str, Work]:
-    """Train networks on the embedded digits with plain SGD, batch 128."""
-    model = MLP.constant(depth, width, inputs=64)
-    data = load(Data("digits"))
-    x, y = data.train.x.flatten(1), data.train.y
-    generator = torch.Generator().manual_seed(0)
+def measured(case: Training | Signal, everyone: list[Peer], rounds: int) -> tuple[Table, Table]:
+    """Rows of one case in one order: beside the peers, and beside the machine's peak."""
+    ours = Ours()
+    ready: dict[Any, Work] = {}
+    for peer in [ours, *(p for p in everyone if case.letter in p.letters)]:
+        try:
+            ready[peer.name] = work(peer, case)
+        except UnavailableError as why:
+            print(f"  {why}")
+    if ours.name not in ready:
+        return [], []
+    products = peak.products() if case.letter in AGAINST_PEAK else {}
+    rates = interleaved(ready | products, rounds)
+    mine = rates[ours.name]
+    where = {"case": case.title, "letter": case.letter, "order": case.order}
+    rows = [
+        {
+            **where,
+            "peer": peer.name,
+            "unit": "networks/s" if isinstance(case, Signal) else "model-samples/s",
+            **compared(mine, rates[peer.name]),
+            "scaled": peer.one_by_one and case.few < case.networks,
+        }
+        for peer in everyone
+        if peer.name in ready and case.letter in peer.letters
+    ]
+    shares = [
+        {**where, "library": way[0], "shape": way[1], **peak.share(case.model, mine, rates[way])}
+        for way in products
+    ]
+    return rows, shares
 
-    def ours():
-        params = initialize(model.build("meta"), HeNormal(), generator, count=count)
-        budget = Budget(epochs=epochs, batch_size=128)
-        return fit(model, params, data, optimizer=SGD(0.05), budget=budget, order=generator)
 
-    def loop():
-        for module in he_modules(model, count):
-            optimizer = torch.optim.SGD(module.parameters(), lr=0.05)
-            for _ in range(epochs):
-                for chosen in torch.randperm(len(y)).split(128):
-                    optimizer.zero_grad()
-                    F.cross_entropy(module(x[chosen]), y[chosen]).backward()
-                    optimizer.step()
+def orders(case: Training | Signal) -> list[Training | Signal]:
+    """The case in every order that it is measured in."""
+    if isinstance(case, Signal):
+        return [case]
+    return [replace(case, order=order) for order in ORDERS]
 
-    def stacked_by_torch_func():
-        modules = he_modules(model, count)
-        params, buffers = stack_module_state(modules)
-        base = modules[0].to("meta")
 
-        def loss(p, b, inputs, classes):
-            return F.cross_entropy(functional_call(base, (p, b), (inputs,)), classes)
+def smaller(case: Training | Signal) -> Training | Signal:
+    """Few networks and samples: to see that all runs, not to compare."""
+    case = case.of(min(case.few, 4))
+    return case if isinstance(case, Signal) else replace(case, samples=2 * case.batch)
 
-        gradient = vmap(torch.func.grad(loss), in_dims=(0, 0, None, None))
-        with torch.no_grad():
-            for _ in range(epochs):
-                for chosen in torch.randperm(len(y)).split(128):
-                    g = gradient(params, buffers, x[chosen], y[chosen])
-                    params = {k: v - 0.05 * g[k] for k, v in params.items()}
 
+def cluster() -> Any:
+    """What benchmarks/cluster.py prints as its last line, if there is one and Ray is installed."""
+    for module in ("benchmarks.cluster", "ray"):
+        if find_spec(module) is None:
+            print(f"the cluster is left out: there is no {module}")
+            return None
+    child = [sys.executable, "-m", "benchmarks.cluster"]
+    answer = subprocess.run(child, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(answer.stdout.splitlines()[-1])
+
+
+def about() -> dict[str, Any]:
+    """What is measured, and on what."""
+    versions = {"python": platform.python_version()}
+    for package in ("initlab", "torch", "jax", "lightning"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
     return {
-        "ours": ours,
-        "a loop with torch.optim": loop,
-        "torch.func.vmap": stacked_by_torch_func,
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "threads": torch.get_num_threads(),
+        "load": round(os.getloadavg()[0], 2),
+        "versions": versions,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
-CASES: dict[str, Callable[[], dict[str, Work]]] = {
-    "draw and measure 200 networks, depth 20, width 20": lambda: drawing_and_measuring(20, 20, 200),
-    "draw and measure 50 networks, depth 100, width 100": lambda: drawing_and_measuring(
-        100, 100, 50
-    ),
-    "train 20 networks for 2 epochs, depth 10, width 20": lambda: training(10, 20, 20, 2),
-    "train 100 networks for 1 epoch, depth 5, width 10": lambda: training(5, 10, 100, 1),
-}
+def parsed(arguments: list[str] | None) -> argparse.Namespace:
+    """The options; ends with one clear line when they make no sense."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", metavar="a,b", help="these cases alone, without the tables")
+    parser.add_argument("--rounds", type=int, help="rounds that count; by default 7")
+    parser.add_argument("--quick", action="store_true", help="tiny: to see that all runs")
+    parser.add_argument(
+        "--output", type=Path, help=f"file to write; by default {TARGET.name}, if all is measured"
+    )
+    given = parser.parse_args(arguments)
+    given.letters = given.only.split(",") if given.only else list(CASES)
+    if unknown := [letter for letter in given.letters if letter not in CASES]:
+        parser.error(f"there is no case {', '.join(unknown)}; known: {', '.join(CASES)}")
+    if given.rounds is None:
+        given.rounds = 1 if given.quick else 7
+    if given.rounds < 1:
+        parser.error(f"--rounds must be ≥ 1, not {given.rounds}")
+    if given.output is None and not given.only and not given.quick:
+        given.output = TARGET
+    return given
 
 
-def interleaved(work: dict[str, Work], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each way, one after the other in every round, after one that is not counted."""
-    seconds: dict[str, list[float]] = {name: [] for name in work}
-    for turn in range(rounds + 1):
-        for name, way in work.items():
-            start = time.perf_counter()
-            way()
-            if turn:
-                seconds[name].append(time.perf_counter() - start)
-    return seconds
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
-    rounds = parser.parse_args().rounds
-    rows = []
-    for case, make in CASES.items():
-        seconds = interleaved(make(), rounds)
-        ours = seconds.pop("ours")
-        for peer, theirs in seconds.items():
-            ratios = sorted(b / a for a, b in zip(ours, theirs, strict=True))
-            rows.append(
-                {
-                    "case": case,
-                    "order": "own",
-                    "peer": peer,
-                    "ours": statistics.median(ours),
-                    "theirs": statistics.median(theirs),
-                    "ratio": statistics.median(ratios),
-                    "spread": [ratios[0], ratios[-1]],
-                    "rounds": rounds,
-                }
-            )
-            row = rows[-1]
-            print(f"{case}: {row['ratio']:.2f}× {peer} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
-    about = {
-        "machine": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
-        "torch": torch.__version__,
-    }
-    target = Path(__file__).parent / "latest.json"
-    target.write_text(json.dumps({"about": about, "rows": rows}, indent=1) + "\n")
+def main(arguments: list[str] | None = None) -> None:
+    """Measure what is asked for, print it and write it."""
+    given = parsed(arguments)
+    result: dict[str, Any] = {"about": about(), "rows": [], "peak": []}
+    if result["about"]["load"] > 0.5:
+        print(f"This machine is busy (load {result['about']['load']}): spreads will be wide.")
+    everyone, missing = peers()
+    for line in missing:
+        print(line)
+    for letter in given.letters:
+        for case in orders(CASES[letter]):
+            print(f"({letter}) {case.title}, {case.order} order", flush=True)
+            case = smaller(case) if given.quick else case
+            rows, shares = measured(case, everyone, given.rounds)
+            result["rows"] += rows
+            result["peak"] += shares
+            for row in rows:
+                low, high = row["spread"]
+                print(f"  {row['ratio']:6.2f}× {row['peer']} ({low:.2f} to {high:.2f})")
+            for row in shares:
+                print(f"  {row['share']:6.1%} of {row['library']}, {row['shape']}")
+    if not given.only:
+        result["growth"] = growth(given.rounds, NETWORKS[:4] if given.quick else NETWORKS)
+        result["memory"] = memory()
+        result["cluster"] = cluster()
+        for row in result["growth"]:
+            print(f"{row['networks']:6d} networks: {row['seconds_per_network']:.2g} s each")
+        for row in result["memory"]:
+            print(f"{row['mib']:6d} MiB {row['peer']}")
+    if given.output is not None:
+        given.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf8")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,64 @@
+"""Ours: the one place where the benchmarks call the package that they measure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from benchmarks.cases import CLASSES, Signal, Training
+from benchmarks.peers import UnavailableError
+from initlab.data import DataSet, Split
+from initlab.init import HeNormal, initialize
+from initlab.measure.signal import lengths, random_unit_inputs
+from initlab.models import MLP, ConvNet, ResidualMLP
+from initlab.train import SGD, Budget, fit
+
+
+class Ours:
+    """`initlab.train.fit` and `initlab.measure.signal.lengths`."""
+
+    name = "initlab"
+    letters = "abcde"
+    one_by_one = False
+
+    def prepare(self, case: Training | Signal) -> Callable[[], Tensor]:
+        """See `benchmarks.peers.Peer`."""
+        return _signal(case) if isinstance(case, Signal) else _training(case)
+
+
+def _training(case: Training) -> Callable[[], Tensor]:
+    if not case.shared or not isinstance(case.model, MLP | ResidualMLP | ConvNet):
+        raise UnavailableError(
+            "initlab", f"`fit` does not do case {case.letter}, {case.order} order"
+        )
+    x, y = case.data()
+    # One test sample and no checks on the way: what is timed is training.
+    data = DataSet("random", Split(x, y), Split(x[:1], y[:1]), CLASSES)
+    budget = Budget(epochs=1, batch_size=case.batch, resolution=float(case.steps))
+    start = case.start()
+
+    def run() -> Tensor:
+        ended = fit(
+            case.model,
+            start,
+            data,
+            optimizer=SGD(case.lr),
+            budget=budget,
+            order=case.generator(0),
+        )
+        return torch.tensor([outcome.train_loss for outcome in ended])
+
+    return run
+
+
+def _signal(case: Signal) -> Callable[[], Tensor]:
+    model = MLP.constant(case.depth, case.width, inputs=case.width, outputs=None, bias=False)
+    generator = torch.Generator().manual_seed(0)
+
+    def run() -> Tensor:
+        params = initialize(model.build("meta"), HeNormal(), generator, count=case.networks)
+        return lengths(model, params, random_unit_inputs(case.networks, (case.width,), generator))
+
+    return run

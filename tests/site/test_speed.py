@@ -1,0 +1,157 @@
+"""The page of measurements shows what the file holds, and nothing is shown without it."""
+
+from __future__ import annotations
+
+import copy
+import doctest
+import json
+import re
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+
+EXTENSION = Path(__file__).resolve().parents[2] / "book" / "_ext"
+sys.path.insert(0, str(EXTENSION))
+
+from initlab_book import speed  # noqa: E402
+from sphinx.application import Sphinx  # noqa: E402
+from sphinx.errors import ExtensionError  # noqa: E402
+from sphinx.util.docutils import docutils_namespace  # noqa: E402
+
+
+def row(letter: str, order: str, peer: str, ratio: float, **changes) -> dict:
+    return {
+        "case": f"case <{letter}>",
+        "letter": letter,
+        "order": order,
+        "peer": peer,
+        "unit": "model-samples/s",
+        "ours": 1234567.0,
+        "theirs": 1234567.0 / ratio,
+        "ratio": ratio,
+        "spread": [ratio / 1.1, ratio * 1.2],
+        "rounds": 7,
+        "scaled": False,
+    } | changes
+
+
+MEASURED = {
+    "about": {
+        "machine": "Linux x86_64, 2 cores",
+        "threads": 2,
+        "load": 0.07,
+        "versions": {"python": "3.11.2", "torch": "2.14.1"},
+        "date": "2026-03-04T05:06:07+00:00",
+    },
+    "rows": [
+        row("a", "shared", "a loop", 25.0, scaled=True),
+        row("a", "own", "a loop", 12.5, scaled=True),
+        row("a", "shared", "JAX", 0.8),
+        row("e", "own", "JAX", 2.0, unit="networks/s"),
+    ],
+    "peak": [
+        {
+            "case": "case <a>",
+            "letter": "a",
+            "order": "own",
+            "library": "MKL",
+            "shape": "2×3×4",
+            "gflops": 150.4,
+            "share": 0.421,
+            "spread": [0.4, 0.5],
+        }
+    ],
+    "growth": [
+        {"networks": n, "seconds_per_network": 0.1 / n, "spread": [0.09 / n, 0.12 / n]}
+        for n in (1, 2, 4)
+    ],
+    "memory": [{"peer": "initlab", "mib": 512}],
+    "cluster": None,
+}
+PAGE = "# Fast\n" + "".join(
+    f"\n```{{speed}} {part}\n```\n" for part in ("about", "ratios", "table", "growth")
+)
+REST = "# More\n" + "".join(f"\n```{{speed}} {part}\n```\n" for part in ("memory", "peak", "file"))
+
+
+@pytest.fixture
+def build(tmp_path):
+    """Build a book of two pages; gives its HTML folder and what Sphinx warned of."""
+    (tmp_path / "book").mkdir()
+    (tmp_path / "index.md").write_text(PAGE + "\n```{toctree}\nbook/more\n```\n")
+    (tmp_path / "book" / "more.md").write_text(REST)
+
+    def make(measured: dict | None) -> tuple[Path, str]:
+        if measured is not None:
+            (tmp_path / "latest.json").write_text(json.dumps(measured))
+        out, warnings = tmp_path / "html", (tmp_path / "warnings").open("w+")
+        settings = {
+            "extensions": ["myst_nb", "initlab_book.speed"],
+            "initlab_benchmarks": "latest.json",
+        }
+        with docutils_namespace():
+            app = Sphinx(
+                tmp_path, None, out, tmp_path / "doctrees", "html", settings, None, warnings
+            )
+            app.build()
+        warnings.seek(0)
+        return out, warnings.read()
+
+    return make
+
+
+def test_a_built_page(build):
+    out, warnings = build(MEASURED)
+    assert warnings == ""
+    front = (out / "index.html").read_text()
+    assert "2026-03-04: Linux x86_64, 2 cores, 2 threads; python 3.11.2, torch 2.14.1" in front
+    assert "<td>(a) case &lt;a&gt;</td><td>shared</td><td>a loop*</td>" in front
+    assert "<td>1,230,000 model-samples/s</td><td>49,400 model-samples/s</td>" in front
+    assert "<td>25× (22.7 to 30)</td>" in front and "<td>0.8× (0.727 to 0.96)</td>" in front
+    assert len(re.findall(r"<figure[^>]* id='speed-(?:ratios|growth)'", front)) == 2
+    assert front.count("<svg") == 3, "a panel for each case, and the growth"
+    more = (out / "book" / "more.html").read_text()
+    assert "<td>initlab</td><td>512 MiB</td>" in more
+    assert "<td>150 GFLOP/s</td><td>42% (40% to 50%)</td>" in more
+    assert f"href='../{speed.FILE}'" in more
+    assert json.loads((out / speed.FILE).read_text()) == MEASURED
+
+
+def test_a_page_is_made_anew_when_it_was_measured_again(build):
+    build(MEASURED)
+    again = copy.deepcopy(MEASURED)
+    again["rows"][0]["ratio"] = 28.0
+    out, _ = build(again)
+    assert "28× (" in (out / "index.html").read_text()
+
+
+def test_without_the_file_the_build_fails(build):
+    with pytest.raises(ExtensionError, match=r"latest\.json cannot be read .*`make bench` writes"):
+        build(None)
+
+
+@pytest.mark.parametrize("name", ["rows", "growth", "memory"])
+def test_a_partial_run_is_not_published(build, name):
+    with pytest.raises(ExtensionError, match=rf"has no {name}; `make bench` without options"):
+        build({**MEASURED, name: []})
+
+
+def test_bars_start_at_one_and_end_at_the_ratio():
+    frame = pd.DataFrame(MEASURED["rows"][:3])
+    frame[["low", "high"]] = frame.pop("spread").to_list()
+    ax = speed.ratio_bars(frame, plt.figure().add_subplot())
+    ends = sorted((bar.get_x(), bar.get_x() + bar.get_width()) for bar in ax.patches)
+    assert [e for pair in ends for e in pair] == pytest.approx([1, 0.8, 1, 12.5, 1, 25])
+    assert ax.get_xscale() == "log"
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["a loop", "JAX"]
+    low, high = ax.get_xlim()
+    assert low < 0.8 / 1.1 and high > 25 * 1.2
+    plt.close(ax.figure)
+
+
+def test_examples_in_docstrings():
+    results = doctest.testmod(speed)
+    assert results.attempted > 0 and results.failed == 0
