@@ -15,9 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.resnet import ResNet9
 from initlab.init import HeNormal, initialize
-from initlab.models import MLP
+from initlab.models import MLP, ResNet9
 
 ORDERS = ("shared", "own")
 CLASSES = 10

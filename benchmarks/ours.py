@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.cases import CLASSES, Signal, Training
-from benchmarks.peers import UnavailableError
 from initlab.data import DataSet, Split
 from initlab.init import HeNormal, initialize
 from initlab.measure.signal import lengths, random_unit_inputs
-from initlab.models import MLP, ConvNet, ResidualMLP
+from initlab.models import MLP
 from initlab.train import SGD, Budget, fit
 
 
@@ -29,15 +28,14 @@ class Ours:
 
 
 def _training(case: Training) -> Callable[[], Tensor]:
-    if not case.shared or not isinstance(case.model, MLP | ResidualMLP | ConvNet):
-        raise UnavailableError(
-            "initlab", f"`fit` does not do case {case.letter}, {case.order} order"
-        )
     x, y = case.data()
     # One test sample and no checks on the way: what is timed is training.
     data = DataSet("random", Split(x, y), Split(x[:1], y[:1]), CLASSES)
     budget = Budget(epochs=1, batch_size=case.batch, resolution=float(case.steps))
     start = case.start()
+    orders = [case.generator(0)] * case.networks
+    if not case.shared:
+        orders = [case.generator(r) for r in range(case.networks)]
 
     def run() -> Tensor:
         ended = fit(
@@ -46,7 +44,7 @@ def _training(case: Training) -> Callable[[], Tensor]:
             data,
             optimizer=SGD(case.lr),
             budget=budget,
-            order=case.generator(0),
+            order=orders,
         )
         return torch.tensor([outcome.train_loss for outcome in ended])
 

@@ -71,12 +71,12 @@ def _pooled(x: jax.Array) -> jax.Array:
 
 def _loss(params: Params, x: jax.Array, y: jax.Array) -> jax.Array:
     def residual(name: str, x: jax.Array) -> jax.Array:
-        return x + _convolved(params, f"{name}.conv2", _convolved(params, f"{name}.conv1", x))
+        return x + _convolved(params, f"{name}.layer2", _convolved(params, f"{name}.layer1", x))
 
-    x = _convolved(params, "stem", x)
-    x = residual("block1", _pooled(_convolved(params, "down1", x)))
-    x = _pooled(_convolved(params, "down2", x))
-    x = residual("block2", _pooled(_convolved(params, "down3", x)))
+    x = _convolved(params, "layer1", x)
+    x = residual("block1", _pooled(_convolved(params, "layer2", x)))
+    x = _pooled(_convolved(params, "layer3", x))
+    x = residual("block2", _pooled(_convolved(params, "layer4", x)))
     logits = x.max((1, 2)) @ params["head.weight"] + params["head.bias"]
     return -(jax.nn.log_softmax(logits) * y).sum(-1).mean()
 
