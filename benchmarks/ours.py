@@ -9,9 +9,10 @@ from torch import Tensor
 
 from benchmarks.cases import CLASSES, Signal, Training
 from initlab.data import DataSet, Split
-from initlab.init import HeNormal, initialize
-from initlab.measure.signal import lengths, random_unit_inputs
+from initlab.init import HeNormal
+from initlab.measure.signal import Lengths
 from initlab.models import MLP
+from initlab.sweep import Run, execute
 from initlab.train import SGD, Budget, fit
 
 
@@ -53,10 +54,13 @@ def _training(case: Training) -> Callable[[], Tensor]:
 
 def _signal(case: Signal) -> Callable[[], Tensor]:
     model = MLP.constant(case.depth, case.width, inputs=case.width, outputs=None, bias=False)
-    generator = torch.Generator().manual_seed(0)
+    run = Run(model, HeNormal(), networks=case.networks, measure=Lengths(layers="all"))
 
-    def run() -> Tensor:
-        params = initialize(model.build("meta"), HeNormal(), generator, count=case.networks)
-        return lengths(model, params, random_unit_inputs(case.networks, (case.width,), generator))
+    def work() -> Tensor:
+        [(_, _, _, rows)] = execute([run])
+        M = torch.empty(case.networks, case.depth + 1)
+        for network, layer, _, _, value in rows:
+            M[network, layer] = value
+        return M
 
-    return run
+    return work

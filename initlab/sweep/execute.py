@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from initlab.measure.signal import lengths, random_unit_inputs, report
 from initlab.models import parameter_count
 from initlab.spec import canonical, key, seed_of
 from initlab.sweep.runs import Run
+from initlab.threads import in_threads
 from initlab.train import fit
 
 #: Rows of a result: (network, layer, step, statistic, value).
@@ -45,16 +47,19 @@ def _measure(run: Run, device: str) -> Rows:
                 f"image {run.measure.image} is not among the {len(train.y)} of {run.data.name}"
             )
         image = train.x[run.measure.image].reshape(1, *shape)
-    M = []
-    for chunk, start in enumerate(range(0, run.networks, at_once)):
-        count = min(at_once, run.networks - start)
+
+    def draw(chunk: int) -> np.ndarray:
+        count = min(at_once, run.networks - chunk * at_once)
         weights = _generator(run, "weights", chunk)
         params = initialize(module, run.init, weights, bias=run.bias, count=count, device=device)
         if image is None:
             x = random_unit_inputs(count, shape, _generator(run, "input", chunk)).to(device)
         else:
             x = image
-        M.append(lengths(run.model, params, x).numpy())
+        return lengths(run.model, params, x).numpy()
+
+    chunks = range(ceil(run.networks / at_once))
+    M = in_threads(draw, chunks) if device == "cpu" else [draw(chunk) for chunk in chunks]
     return report(run.measure, np.concatenate(M))
 
 

@@ -9,8 +9,7 @@ its time.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from math import isfinite
 from typing import Any
 
@@ -20,6 +19,7 @@ from torch import Tensor
 from initlab.augment import Augment
 from initlab.data import DataSet, Split
 from initlab.models import Model, Params, products
+from initlab.threads import in_threads
 from initlab.train.batches import Batches, per_network
 from initlab.train.budget import Budget, Curves, Outcome
 from initlab.train.group import group
@@ -97,20 +97,10 @@ def fit(
     size = networks_at_once(model, budget.batch_size, optimizers[0], str(data.train.x.device))
     parts = max(-(-R // size), min(threads, R))
     cuts = [range(i * R // parts, (i + 1) * R // parts) for i in range(parts)]
-    if threads == 1 or parts == 1:
-        with products.one_blas_thread() if cpu else nullcontext():
-            return [outcome for cut in cuts for outcome in part(cut)]
-
-    def alone(rows: range) -> list[Outcome]:
-        torch.set_num_threads(1)  # for this thread; the caller's number is put back below
-        return part(rows)
-
-    try:
-        with products.one_blas_thread(), ThreadPoolExecutor(threads) as pool:
-            ended = list(pool.map(alone, cuts))
-    finally:
-        torch.set_num_threads(threads)
-    return [outcome for outcomes in ended for outcome in outcomes]
+    if not cpu:
+        return [outcome for cut in cuts for outcome in part(cut)]
+    with products.one_blas_thread():
+        return [outcome for outcomes in in_threads(part, cuts) for outcome in outcomes]
 
 
 class _Training:

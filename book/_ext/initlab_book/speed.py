@@ -13,7 +13,7 @@ import pandas as pd
 from docutils import nodes
 from docutils.parsers.rst import directives
 from matplotlib.axes import Axes
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import StrMethodFormatter
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
@@ -54,8 +54,7 @@ def number(value: float) -> str:
     >>> number(1234567), number(0.01234), number(12.345)
     ('1,230,000', '0.0123', '12.3')
     """
-    text = f"{float(f'{value:.3g}'):,.10f}".rstrip("0").rstrip(".")
-    return text
+    return f"{float(f'{value:.3g}'):,.10f}".rstrip("0").rstrip(".")
 
 
 def ratio(row: Measured) -> str:
@@ -133,7 +132,7 @@ def ratio_bars(rows: pd.DataFrame, ax: Axes) -> Axes:
         ax.set_xscale("log")
         low, high = rows.low.min(), rows.high.max()
         ax.set_xlim(min(0.5, low / 1.2), max(2.0, high * 1.2))
-        ax.xaxis.set_major_formatter(ScalarFormatter())
+        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         ax.xaxis.set_minor_formatter("")
         ax.set_yticks(range(len(names)), names)
         ax.invert_yaxis()
@@ -147,7 +146,7 @@ def ratio_figure(measured: Measured) -> str:
     frame[["low", "high"]] = frame.pop("spread").to_list()
     panels = []
     for (letter, case), rows in frame.groupby(["letter", "case"], sort=False):
-        ax = plot.axes(f"({letter}) {case}", "times as fast", size=(5.0, 0.9 + 0.42 * len(rows)))
+        ax = plot.axes(f"({letter}) {case}", "times as fast", size=(5.0, 1.0 + 0.3 * len(rows)))
         ratio_bars(rows, ax)
         if rows.order.nunique() > 1:
             plot.legend(ax)
