@@ -13,7 +13,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-EXTENSION = Path(__file__).resolve().parents[2] / "book" / "_ext"
+ROOT = Path(__file__).resolve().parents[2]
+EXTENSION = ROOT / "book" / "_ext"
 sys.path.insert(0, str(EXTENSION))
 
 from initlab_book import speed  # noqa: E402
@@ -155,3 +156,9 @@ def test_bars_start_at_one_and_end_at_the_ratio():
 def test_examples_in_docstrings():
     results = doctest.testmod(speed)
     assert results.attempted > 0 and results.failed == 0
+
+
+def test_every_part_can_show_what_is_published():
+    measured = speed.read(ROOT / "benchmarks" / "latest.json")
+    for name, part in speed.PARTS.items():
+        assert re.search(r"\d", part(measured)), name
