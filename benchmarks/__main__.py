@@ -2,7 +2,7 @@
 
 A complete run writes benchmarks/latest.json: `about` (machine, threads, versions, date), `rows`
 (case, order, peer, our and their median model-samples per second, the ratio, above 1 where we are
-faster, and its spread over rounds) and the tables `peak`, `growth`, `memory` and `cluster`.
+faster, and its spread over rounds) and the tables `peak`, `growth`, `memory`, `cluster` and `plan`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from benchmarks.harness import Work, compared, interleaved
 from benchmarks.memory import memory
 from benchmarks.ours import Ours
 from benchmarks.peers import Peer, UnavailableError, peers
+from benchmarks.plan import plan
 
 TARGET = Path(__file__).parent / "latest.json"
 #: Cases whose share of the machine's peak is reported.
@@ -164,6 +165,7 @@ def main(arguments: list[str] | None = None) -> None:
         result["growth"] = growth(given.rounds, NETWORKS[:4] if given.quick else NETWORKS)
         result["memory"] = memory()
         result["cluster"] = cluster()
+        result["plan"] = plan()
         for row in result["growth"]:
             print(f"{row['networks']:6d} networks: {row['seconds_per_network']:.2g} s each")
         for row in result["memory"]:

@@ -2,8 +2,8 @@
 
 The nodes start before the clock, and so do their workers: what is measured is how the work is
 shared out, not how long Python takes to import torch. One and two nodes take turns.
-`python -m benchmarks.cluster` prints JSON. It needs two idle cores: `load_before` should be
-below 0.5.
+`python -m benchmarks.cluster` prints one line of JSON. It needs two idle cores: `load_before`
+should be below 0.5.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ def sweep(epochs: int, count: int) -> list[list[Run]]:
     """`count` groups of eight networks each, all of the same cost."""
     budget = Budget(epochs=epochs, batch_size=32)
     base = Run(MODEL, HeNormal(), data=Data("digits"), budget=budget)
-    return groups(grid(base, order=range(count), seed=range(8)))
+    cut = groups(grid(base, order=range(count), seed=range(8)))
+    assert len(cut) == count
+    return cut
 
 
 def seconds(work: list[list[Run]], address: str) -> float:
@@ -87,10 +89,9 @@ def main() -> None:
                 "seconds_on_one_node": statistics.median(times[1]),
                 "seconds_on_two_nodes": statistics.median(times[2]),
                 "ratio": statistics.median(ratios),
-                "ratios": ratios,
+                "spread": [min(ratios), max(ratios)],
                 "load_before": load,
-            },
-            indent=1,
+            }
         )
     )
 

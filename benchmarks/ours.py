@@ -58,7 +58,7 @@ def _signal(case: Signal) -> Callable[[], Tensor]:
 
     def work() -> Tensor:
         [(_, _, _, rows)] = execute([run])
-        M = torch.empty(case.networks, case.depth + 1)
+        M = torch.empty(case.networks, case.depth + 1, dtype=torch.float64)
         for network, layer, _, _, value in rows:
             M[network, layer] = value
         return M

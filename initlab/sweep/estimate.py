@@ -13,6 +13,7 @@ import torch
 
 from initlab.data import CLASSES, SHAPES, SIZES, DataSet, Split
 from initlab.init import initialize
+from initlab.models import ModuleModel
 from initlab.spec import key
 from initlab.sweep.execute import execute
 from initlab.sweep.groups import groups, samples
@@ -21,7 +22,9 @@ from initlab.train import Budget, fit
 from initlab.train.memory import group_bytes
 
 #: Batches that a probe trains; the first of them are not timed.
-STEPS, WARM = 6, 2
+STEPS, WARM = 4, 1
+#: Samples of a batch that is enough to time networks computed one after the other.
+BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,10 @@ def _seconds(group: list[Run], device: str) -> float:
         execute([few], device)
         return (time.perf_counter() - start) * first.networks / few.networks * len(group)
     assert first.data is not None
-    N, batch = samples(first), min(first.budget.batch_size, samples(first))
+    N, whole = samples(first), min(first.budget.batch_size, samples(first))
+    batch, probed = whole, group
+    if isinstance(first.model, ModuleModel):  # their time grows with networks and with samples
+        batch, probed = min(whole, BATCH), group[:1]
     tests = first.data.test or SIZES[first.data.name][1]
     g = torch.Generator().manual_seed(0)
     shape = first.model.input_shape
@@ -130,7 +136,7 @@ def _seconds(group: list[Run], device: str) -> float:
         return Split(x, torch.randint(CLASSES, (n,), generator=g).to(device))
 
     module = first.model.build("meta")
-    params = initialize(module, first.init, g, bias=first.bias, count=len(group), device=device)
+    params = initialize(module, first.init, g, bias=first.bias, count=len(probed), device=device)
 
     def timed(train: int, test: int) -> float:
         data = DataSet("probe", split(train), split(test), CLASSES)
@@ -139,7 +145,7 @@ def _seconds(group: list[Run], device: str) -> float:
             first.model,
             params,
             data,
-            optimizer=[r.optimizer for r in group],
+            optimizer=[r.optimizer for r in probed],
             budget=Budget(epochs=1, batch_size=batch),
             order=torch.Generator().manual_seed(0),
             loss=first.loss,
@@ -151,10 +157,11 @@ def _seconds(group: list[Run], device: str) -> float:
 
     timed(WARM * batch, 1)
     short, long = timed(WARM * batch, 1), timed((WARM + STEPS) * batch, 1)
-    look = min(tests, 2048)
+    look = min(tests, 16 * batch)
     looked = max(0.0, timed(WARM * batch, look) - short) / look * tests
-    steps = ceil(N / batch) * first.budget.epochs
+    steps = ceil(N / whole) * first.budget.epochs
     looks = len(first.budget.check_steps(steps)) if first.budget.goal is not None else 1
     if first.curves is not None:
         looks += len(first.curves.steps(steps)) * (1 + N // tests)
-    return max(0.0, long - short) / STEPS * steps + looked * looks
+    step = max(0.0, long - short) / STEPS * whole / batch
+    return (step * steps + looked * looks) * len(group) / len(probed)

@@ -70,12 +70,30 @@ MEASURED = {
         for n in (1, 2, 4)
     ],
     "memory": [{"peer": "initlab", "mib": 512}],
-    "cluster": None,
+    "cluster": {
+        "seconds_on_one_node": 20.0,
+        "seconds_on_two_nodes": 11.0,
+        "ratio": 1.8,
+        "spread": [1.7, 1.9],
+    },
+    "plan": [
+        {
+            "plan": "tiny",
+            "models": 15_000,
+            "epochs": 30,
+            "samples": 5000,
+            "core_days": 1.25,
+            "gpu_days": 0.002,
+            "assumed_gpu_tflops": 50.0,
+        }
+    ],
 }
 PAGE = "# Fast\n" + "".join(
     f"\n```{{speed}} {part}\n```\n" for part in ("about", "ratios", "table", "growth")
 )
-REST = "# More\n" + "".join(f"\n```{{speed}} {part}\n```\n" for part in ("memory", "peak", "file"))
+REST = "# More\n" + "".join(
+    f"\n```{{speed}} {part}\n```\n" for part in ("memory", "peak", "cluster", "plan", "file")
+)
 
 
 @pytest.fixture
@@ -117,6 +135,8 @@ def test_a_built_page(build):
     more = (out / "book" / "more.html").read_text()
     assert "<td>initlab</td><td>512 MiB</td>" in more
     assert "<td>150 GFLOP/s</td><td>42% (40% to 50%)</td>" in more
+    assert "<td>2</td><td>11</td><td>1.8× (1.7 to 1.9)</td>" in more
+    assert "<td>30 × 5,000</td><td>1.25 days</td><td>0.002 days at 50 TFLOP/s</td>" in more
     assert f"href='../{speed.FILE}'" in more
     assert json.loads((out / speed.FILE).read_text()) == MEASURED
 
@@ -134,7 +154,7 @@ def test_without_the_file_the_build_fails(build):
         build(None)
 
 
-@pytest.mark.parametrize("name", ["rows", "growth", "memory"])
+@pytest.mark.parametrize("name", ["rows", "growth", "memory", "plan"])
 def test_a_partial_run_is_not_published(build, name):
     with pytest.raises(ExtensionError, match=rf"has no {name}; `make bench` without options"):
         build({**MEASURED, name: []})

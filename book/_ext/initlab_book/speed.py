@@ -24,6 +24,8 @@ from initlab import plot
 FILE = "_static/benchmarks.json"
 ORDERS = {"shared": "blue", "own": "orange"}
 Measured = dict[str, Any]
+#: What a run without options has measured.
+WHOLE = ("about", "rows", "growth", "memory", "plan")
 
 
 def path(app: Sphinx) -> Path:
@@ -35,7 +37,9 @@ def read(file: Path) -> Measured:
     """What was measured; raises `ExtensionError` when the file is missing or not a whole run."""
     try:
         measured = json.loads(file.read_text(encoding="utf8"))
-        missing = [name for name in ("about", "rows", "growth", "memory") if not measured.get(name)]
+        missing = [
+            name for name in ("about", "rows", "growth", "memory", "plan") if not measured.get(name)
+        ]
     except (OSError, ValueError) as error:
         raise ExtensionError(
             f"the measurements of speed in {file} cannot be read ({error}); "
@@ -197,6 +201,37 @@ def peak_table(measured: Measured) -> str:
     )
 
 
+def plan_table(measured: Measured) -> str:
+    """What the 15,000 models of the re-initialization study would cost."""
+    return table(
+        ["Plan", "Models", "Epochs × samples", "One core here", "One GPU, assumed"],
+        [
+            [
+                row["plan"],
+                f"{row['models']:,}",
+                f"{row['epochs']:,} × {row['samples']:,}",
+                f"{number(row['core_days'])} days",
+                f"{number(row['gpu_days'])} days at {row['assumed_gpu_tflops']:g} TFLOP/s",
+            ]
+            for row in measured["plan"]
+        ],
+    )
+
+
+def cluster_table(measured: Measured) -> str:
+    """The same sweep on one and on two nodes of a Ray cluster."""
+    row = measured.get("cluster")
+    if not row:
+        return "<p>Not measured in this run.</p>"
+    return table(
+        ["Nodes of one core", "Seconds", "Speed-up"],
+        [
+            ["1", number(row["seconds_on_one_node"]), "1×"],
+            ["2", number(row["seconds_on_two_nodes"]), ratio(row)],
+        ],
+    )
+
+
 #: What the directive can show.
 PARTS: dict[str, Callable[[Measured], str]] = {
     "about": about,
@@ -205,6 +240,8 @@ PARTS: dict[str, Callable[[Measured], str]] = {
     "growth": growth_figure,
     "memory": memory_table,
     "peak": peak_table,
+    "plan": plan_table,
+    "cluster": cluster_table,
 }
 
 
