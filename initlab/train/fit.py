@@ -157,7 +157,8 @@ class _Training:
                 with _precision(self.precision, self.losses.device):
                     self.losses, grads = self.group.gradients(*self.batches.batch(i), self.loss)
                 self.update(self.group.theta, grads, self.schedule.factor(step, last, per_epoch))
-                self.total += self.losses
+                if self.budget.patience is not None:
+                    self.total += self.losses
                 self._look(step + 1, look_at)
                 if step + 1 in check_at:
                     self._check(step + 1, per_epoch, last)
