@@ -42,8 +42,8 @@ def label(value) -> str:
     return value.letter if isinstance(value, Training) else value.name
 
 
-#: Who trains what. Cases (b) and (c) are (a) in other sizes; compiling takes half a minute, and what
-#: is compiled is torch.func's step.
+#: Who trains what. Cases (b) and (c) are (a) in other sizes; compiling takes half a minute, and
+#: what is compiled is torch.func's step.
 PAIRS = [
     (peer, case)
     for peer in EVERYONE

@@ -112,7 +112,7 @@ def _channels_last(t: Tensor) -> Tensor:
     """A copy whose rows, where they are kernels of images, have their channels last."""
     if t.dim() != 5:
         return t.clone(memory_format=torch.contiguous_format)
-    return t.movedim(2, -1).contiguous().movedim(-1, 2)
+    return t.movedim(2, -1).clone(memory_format=torch.contiguous_format).movedim(-1, 2)
 
 
 def group(model: Model, params: Params) -> Stacked | Rows:

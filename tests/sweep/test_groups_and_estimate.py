@@ -1,0 +1,99 @@
+"""Which runs train as one, what differs within a group, and what a sweep is said to cost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from initlab import sweep
+from initlab.augment import Augment
+from initlab.data import Data
+from initlab.init import HeNormal
+from initlab.models import MLP, ResNet9
+from initlab.noise import LabelNoise
+from initlab.spec import key
+from initlab.store import Store
+from initlab.sweep import estimate, grid, groups
+from initlab.sweep.groups import WORTH_SHARING
+from initlab.train import SGD, Adam, AdamW, Budget, Curves
+from tests.sweep.test_sweep import LOOK, TRAIN
+
+
+def test_runs_of_one_order_keep_together_and_few_of_an_order_train_on_their_own_batches():
+    many = grid(TRAIN, order=[0, 1], seed=range(WORTH_SHARING))
+    few = grid(TRAIN, order=[2, 3, 4], seed=range(WORTH_SHARING - 1))
+    cut = groups([*many, *few])
+    assert sorted(map(key, many + few)) == sorted(key(r) for g in cut for r in g)
+    orders = sorted(sorted({r.order for r in g}) for g in cut)
+    assert orders == [[0], [1], [2, 3, 4]]
+
+
+def test_what_may_differ_within_a_group_and_what_may_not():
+    together = [
+        *grid(TRAIN, optimizer=[SGD(0.1), SGD(0.2, momentum=0.9)], noise=[None, LabelNoise(0.2)]),
+        *grid(TRAIN, seed=[7, 8]),
+    ]
+    assert len(groups(together)) == 1
+    apart = [
+        *grid(TRAIN, optimizer=[Adam(), AdamW(), SGD(0.1, momentum=0.9, nesterov=True)]),
+        replace(TRAIN, budget=Budget(epochs=3)),
+        replace(TRAIN, curves=Curves()),
+        replace(TRAIN, data=Data("digits", train=100)),
+    ]
+    assert len(groups([*together, *apart])) == 7
+
+
+def test_a_mixed_group_gives_what_its_runs_give_alone(tmp_path):
+    runs = [
+        *grid(TRAIN, optimizer=[SGD(0.1), SGD(0.2)], noise=[None, LabelNoise(0.2)]),
+        replace(TRAIN, order=5, curves=Curves(("train_loss",))),
+    ]
+    frame = sweep.run(runs, store=Store(tmp_path), recorded=False)
+    for r in runs:
+        [(_, _, _, rows)] = sweep.execute([r])
+        alone = pd.DataFrame(rows, columns=["network", "layer", "step", "statistic", "value"])
+        found = frame[frame.key == key(r)][alone.columns]
+        order = ["statistic", "step"]
+        pd.testing.assert_frame_equal(
+            found.sort_values(order).reset_index(drop=True),
+            alone.sort_values(order).reset_index(drop=True),
+            check_dtype=False,
+            rtol=1e-4,
+        )
+    assert set(frame[frame.statistic == "train_loss"].step) > {-1, 0, 1}
+
+
+def test_an_estimate_sums_over_kinds_and_needs_no_data(monkeypatch):
+    monkeypatch.setattr("initlab.data.load", lambda *a: pytest.fail("data were loaded"))
+    small = ResNet9(width=1, input_shape=(1, 8, 8))
+    budget = Budget(epochs=1, batch_size=256)
+    runs = [
+        *grid(TRAIN, seed=range(5)),
+        *grid(LOOK, seed=range(3)),
+        *grid(replace(TRAIN, model=small, budget=budget, augment=Augment(flip=True)), seed=[0, 1]),
+    ]
+    cost = estimate([*runs, runs[0]], workers=2)
+    assert sorted(zip(cost.table.model, cost.table.runs, strict=True)) == [
+        ("MLP", 3),
+        ("MLP", 5),
+        ("ResNet9", 2),
+    ]
+    assert (cost.table.seconds >= 0).all()
+    assert cost.wall == pytest.approx(cost.seconds / 2)
+    assert cost.memory == 2 * cost.table.bytes.max() > 0
+    assert str(cost).startswith("10 runs: ")
+    with pytest.raises(ValueError, match="no runs to estimate"):
+        estimate([])
+
+
+def test_an_estimate_grows_with_the_work(monkeypatch):
+    ticks = iter(range(10_000))  # every look at the clock is a second later: speed is constant
+    monkeypatch.setattr("initlab.sweep.estimate.time.perf_counter", lambda: float(next(ticks)) ** 2)
+    base = replace(TRAIN, model=MLP((4,), inputs=64), init=HeNormal())
+    one, many = (
+        estimate(grid(replace(base, budget=Budget(epochs=e, batch_size=256)), seed=range(4)))
+        for e in (1, 10)
+    )
+    assert many.seconds > 5 * one.seconds > 0
