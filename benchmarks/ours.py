@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import count
 
 import torch
 from torch import Tensor
@@ -55,9 +57,10 @@ def _training(case: Training) -> Callable[[], Tensor]:
 def _signal(case: Signal) -> Callable[[], Tensor]:
     model = MLP.constant(case.depth, case.width, inputs=case.width, outputs=None, bias=False)
     run = Run(model, HeNormal(), networks=case.networks, measure=Lengths(layers="all"))
+    seeds = count()  # new networks at every call
 
     def work() -> Tensor:
-        [(_, _, _, rows)] = execute([run])
+        [(_, _, _, rows)] = execute([replace(run, seed=next(seeds))])
         M = torch.empty(case.networks, case.depth + 1, dtype=torch.float64)
         for network, layer, _, _, value in rows:
             M[network, layer] = value

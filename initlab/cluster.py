@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import torch
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
+Done = TypeVar("Done")
 
 #: Tasks sent for every CPU of the cluster: one that runs and one that is ready to.
 IN_FLIGHT = 2
@@ -30,13 +30,13 @@ class ClusterError(RuntimeError):
 
 def on_ray(
     groups: Iterable[Sequence[Item]],
-    execute: Callable[[Sequence[Item], str], Result],
+    execute: Callable[[Sequence[Item], str], Done],
     *,
     device: str = "cpu",
     gpus_per_task: float = 0.0,
     retries: int = 3,
     address: str | None = None,
-) -> Iterator[Result]:
+) -> Iterator[Done]:
     """`execute(group, device)` of every group, as they end, in any order.
 
     `execute` is a function of a module, and a group a sequence of frozen dataclasses. Each is
@@ -67,7 +67,7 @@ def on_ray(
     return _results(ray, lambda group: task.remote(execute, group, device), groups, address)
 
 
-def _task(execute: Callable[[Sequence[Item], str], Result], group: Sequence[Item], device: str):
+def _task(execute: Callable[[Sequence[Item], str], Done], group: Sequence[Item], device: str):
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)  # a vanished signal must not cost a hundred times more
     return execute(group, device)

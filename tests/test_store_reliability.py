@@ -15,15 +15,16 @@ from initlab.init import HeNormal
 from initlab.models import MLP
 from initlab.store import Store
 from initlab.sweep import Run, grid
+from initlab.sweep.groups import WORTH_SHARING
 from initlab.train import Budget
 from tests.sweep.test_sweep import DIGITS, values
 
 KILLS = 20
 # Enough groups (one for each order) that the last kill still falls into the middle.
 RUNS = grid(
-    Run(MLP((8, 8), inputs=64), HeNormal(), data=DIGITS, budget=Budget(epochs=6, batch_size=128)),
-    order=range(100),
-    seed=range(2),
+    Run(MLP((8, 8), inputs=64), HeNormal(), data=DIGITS, budget=Budget(epochs=10, batch_size=128)),
+    order=range(150),
+    seed=range(WORTH_SHARING),
 )
 
 
@@ -52,7 +53,7 @@ def test_twenty_kills_of_two_processes_change_nothing(tmp_path):
     assert undisturbed.exitcode == 0
     whole = Store(tmp_path / "whole").frame()
     assert whole.key.nunique() == len(RUNS)
-    of_one_group = 2 * whole.drop_duplicates("key").seconds.median()
+    of_one_group = WORTH_SHARING * whole.drop_duplicates("key").seconds.median()
 
     chance = random.Random(20)
     store = Store(tmp_path / "killed")
@@ -62,6 +63,7 @@ def test_twenty_kills_of_two_processes_change_nothing(tmp_path):
     for _ in range(KILLS):
         while len(store.keys()) <= len(kept):  # something new can be lost
             assert time.monotonic() < deadline, "the sweep gets nowhere"
+            assert any(p.is_alive() for p in processes), "the sweep ended before the kill"
             time.sleep(0.002)
         time.sleep(chance.uniform(0, of_one_group))
         seen = store.keys()

@@ -33,6 +33,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tree = tmp_path_factory.mktemp("tree")
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(ROOT / name, tree)
+    shutil.copytree(ROOT / "benchmarks", tree / "benchmarks", ignore=shutil.ignore_patterns("*.py"))
     for name in ("book", "notebooks", "initlab/recorded"):
         shutil.copytree(ROOT / name, tree / name)
     for notebook in sorted((tree / "notebooks").glob("*.ipynb")):
