@@ -39,7 +39,7 @@ site: $(ENVIRONMENT) $(VENDOR)
 test: lint $(VENDOR) ## Everything that CI runs: ruff, mypy, pytest, the site in a browser
 	@command -v chromium chromium-browser google-chrome google-chrome-stable > /dev/null \
 		|| $(BIN)/playwright install chromium
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: $(ENVIRONMENT)
 	$(BIN)/ruff check .
