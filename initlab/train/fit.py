@@ -18,11 +18,12 @@ from torch import Tensor
 
 from initlab.augment import Augment
 from initlab.data import DataSet, Split
-from initlab.models import Model, Params, products
+from initlab.models import MLP, Model, ModuleModel, Params, products
 from initlab.threads import in_threads
 from initlab.train.batches import Batches, per_network
 from initlab.train.budget import Budget, Curves, Outcome
-from initlab.train.group import group
+from initlab.train.dense import Dense
+from initlab.train.group import Rows, Stacked
 from initlab.train.loss import CrossEntropy, Loss
 from initlab.train.memory import networks_at_once
 from initlab.train.optim import Optimizer, Step
@@ -253,6 +254,15 @@ class _Training:
         for name in wanted:
             for run, value in zip(self.alive, found[name].tolist(), strict=True):
                 self.curve[run].append((step, name, value))
+
+
+def group(model: Model, params: Params) -> Stacked | Rows:
+    """The networks in the form that was measured to be the fastest for such a model."""
+    if isinstance(model, ModuleModel):
+        return Rows(model, params)
+    if isinstance(model, MLP) and Dense.takes(model, params):
+        return Dense(model, params)
+    return Stacked(model, params)
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -40,6 +41,27 @@ class CrossEntropy:
         if self.smoothing == 0:
             return right.mean(-1)
         return ((1 - self.smoothing) * right - self.smoothing * logs.mean(-2)).mean(-1)
+
+    def gradient(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The losses, and their gradient by the logits: (R,), (R, B, classes)."""
+        if self.smoothing or targets.is_floating_point():
+            return by_autograd(self, logits, targets)
+        # The two numbers of which the gradient, softmax minus one-hot, can be made in place.
+        logs = F.log_softmax(logits.transpose(-1, -2), -2)
+        chosen = targets.expand(logits.shape[:-1]).unsqueeze(-2)
+        losses = -logs.gather(-2, chosen).squeeze(-2).mean(-1)
+        g = logs.exp_()
+        g.scatter_add_(-2, chosen, g.new_full((), -1.0).expand(chosen.shape))
+        return losses, g.div_(logits.shape[-2]).transpose(-1, -2)
+
+
+def by_autograd(loss: Loss, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """The losses of any loss, and their gradient by the logits: (R,), (R, B, classes)."""
+    with torch.enable_grad():
+        leaf = logits.detach().requires_grad_()
+        losses = loss(leaf, targets)
+        (g,) = torch.autograd.grad(losses.sum(), leaf)
+    return losses.detach(), g
 
 
 Loss: TypeAlias = CrossEntropy
