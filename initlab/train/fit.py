@@ -200,7 +200,9 @@ class _Training:
             return
         seen = self._whole(self.data.test, rows)[1].tolist()
         params = self.group.params()
-        for row, accuracy in zip(rows, seen, strict=True):
+        if len(rows) < len(self.alive):  # not views: the others go on, and move
+            params = {name: t[list(rows)] for name, t in params.items()}
+        for i, (row, accuracy) in enumerate(zip(rows, seen, strict=True)):
             run, loss = self.alive[row], float(self.losses[row])
             self.outcomes[run] = Outcome(
                 epochs=step / per_epoch if reached[row] else float(self.budget.epochs),
@@ -210,7 +212,7 @@ class _Training:
                 test_accuracy=accuracy,
                 steps=step,
                 curves=tuple(self.curve[run]),
-                params={name: t[row].clone() for name, t in params.items()},
+                params={name: t[i] for name, t in params.items()},
             )
         kept = [row for row in range(len(self.alive)) if row not in set(rows)]
         if not kept:
