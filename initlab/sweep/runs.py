@@ -16,7 +16,7 @@ from initlab.init import Rule, Zeros
 from initlab.measure.signal import Lengths
 from initlab.models import Model
 from initlab.noise import LabelNoise
-from initlab.spec import flat, from_plain, key, spec
+from initlab.spec import flat, from_plain, key, spec, to_plain
 from initlab.train import (
     SGD,
     Budget,
@@ -72,13 +72,12 @@ class Run:
                 if getattr(self, name) is not None:
                     raise ValueError(f"{name} is for runs that train: this one has no budget")
         if self.start is not None:
-            before, here = self.start.run.model, self.model
-            if getattr(before, "outputs", None) is None or here != dataclasses.replace(
-                before, outputs=here.outputs
-            ):
+            before, here = (to_plain(r.model) for r in (self.start.run, self))
+            outputs = before.pop("outputs", 0), here.pop("outputs", 0)
+            if before != here or None in outputs:
                 raise ValueError(
                     "a run starts from the end of a run of the same model; only the number of "
-                    f"outputs may differ: {before} and {here}"
+                    f"outputs may differ: {self.start.run.model} and {self.model}"
                 )
 
 
