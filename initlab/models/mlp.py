@@ -8,7 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from initlab.models.activations import Activation, activation, overwriting
-from initlab.models.stacked import Params, Tap, check_widths, examples_last, linear
+from initlab.models.stacked import (
+    NORMALIZATIONS,
+    Params,
+    Tap,
+    batch_norm,
+    check_widths,
+    examples_last,
+    linear,
+)
 from initlab.spec import spec
 
 
@@ -16,7 +24,9 @@ from initlab.spec import spec
 class MLP:
     """A fully connected network: hidden layers of the given `widths`, then a linear head.
 
-    `outputs=None` leaves the head out, so that the last hidden layer is the output.
+    `outputs=None` leaves the head out, so that the last hidden layer is the output. With `norm`
+    "batch" every hidden layer is normalized before its activation. There are no running averages:
+    a batch is normalized by itself when the network is evaluated, too.
     """
 
     widths: tuple[int, ...]
@@ -24,13 +34,16 @@ class MLP:
     outputs: int | None = 10
     activation: str = "relu"
     bias: bool = True
+    norm: str = "none"
 
     def __post_init__(self) -> None:
-        """Refuse impossible widths and unknown activations."""
+        """Refuse impossible widths and unknown activations and normalizations."""
         check_widths("widths", self.widths)
         check_widths("inputs", (self.inputs,))
         check_widths("outputs", (1 if self.outputs is None else self.outputs,))
         activation(self.activation)
+        if self.norm not in NORMALIZATIONS:
+            raise ValueError(f"norm must be 'batch' or 'none', not {self.norm!r}")
 
     @classmethod
     def constant(cls, depth: int, width: int, **fields) -> MLP:
@@ -59,6 +72,10 @@ class MLP:
         before = self.inputs
         for j, width in enumerate(self.widths, 1):
             modules[f"layer{j}"] = nn.Linear(before, width, bias=self.bias, device=device)
+            if self.norm == "batch":
+                modules[f"norm{j}"] = nn.BatchNorm1d(
+                    width, track_running_stats=False, device=device
+                )
             modules[f"act{j}"] = Activation(self.activation)
             before = width
         if self.outputs is not None:
@@ -72,7 +89,10 @@ class MLP:
         if tap:
             tap(h)
         for j in range(1, self.depth + 1):
-            h = phi(linear(params, f"layer{j}", h))
+            h = linear(params, f"layer{j}", h)
+            if self.norm == "batch":
+                h = batch_norm(params, f"norm{j}", h)
+            h = phi(h)
             if tap:
                 tap(h)
         if self.outputs is not None:

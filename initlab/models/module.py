@@ -14,9 +14,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from initlab.models.activations import activation
-from initlab.models.stacked import Params, Tap
+from initlab.models.stacked import NORMALIZATIONS, Params, Tap
 
-NORMALIZATIONS = ("batch", "none")
 #: Children whose output the tap sees.
 TAPPED = ("layer", "block")
 

@@ -16,7 +16,7 @@ from initlab.init import Rule, Zeros
 from initlab.measure.signal import Lengths
 from initlab.models import Model
 from initlab.noise import LabelNoise
-from initlab.spec import flat, from_plain, key, spec
+from initlab.spec import flat, from_plain, key, spec, to_plain
 from initlab.train import (
     SGD,
     Budget,
@@ -36,7 +36,8 @@ class Run:
     With a `budget` the run trains one network on `data`; with `measure` it draws `networks`
     networks and reports their lengths at initialization. `seed` decides the weights, `order`
     the batches and their augmentation, the seed of `noise` the wrong labels; by default all runs
-    share batches and labels, so that they can be compared in pairs.
+    share batches and labels, so that they can be compared in pairs. With a `start` the layers
+    below the head begin where another run ended.
     """
 
     model: Model
@@ -54,6 +55,7 @@ class Run:
     noise: LabelNoise | None = None
     augment: Augment | None = None
     curves: Curves | None = None
+    start: Pretrained | None = None
 
     def __post_init__(self) -> None:
         """Refuse runs that do nothing, or two things at once."""
@@ -66,9 +68,29 @@ class Run:
         if self.networks < 1:
             raise ValueError(f"networks must be ≥ 1, not {self.networks}")
         if self.budget is None:
-            for name in ("noise", "augment", "curves"):
+            for name in ("noise", "augment", "curves", "start"):
                 if getattr(self, name) is not None:
                     raise ValueError(f"{name} is for runs that train: this one has no budget")
+        if self.start is not None:
+            before, here = (to_plain(r.model) for r in (self.start.run, self))
+            outputs = before.pop("outputs", 0), here.pop("outputs", 0)
+            if before != here or None in outputs:
+                raise ValueError(
+                    "a run starts from the end of a run of the same model; only the number of "
+                    f"outputs may differ: {self.start.run.model} and {self.model}"
+                )
+
+
+@spec
+class Pretrained:
+    """Start where training `run` ended, in all layers but the head, which `Run.init` draws anew."""
+
+    run: Run
+
+    def __post_init__(self) -> None:
+        """Refuse a run that does not train."""
+        if self.run.budget is None:
+            raise ValueError("a run can start from the end of a run that trains; this one does not")
 
 
 def grid(base: Run, **axes: Iterable[Any]) -> list[Run]:
