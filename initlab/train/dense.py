@@ -42,6 +42,7 @@ class Dense(Stacked):
         """Whether these networks can be trained so."""
         return (
             model.activation in PHI
+            and model.norm == "none"
             and model.outputs is not None
             and all(p.device.type == "cpu" and p.dtype == torch.float32 for p in params.values())
         )
