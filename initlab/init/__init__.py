@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from initlab.init.contract import Rule
-from initlab.init.fans import NORMS, WEIGHTED, Fans, fans, gain, gaussian_mean
+from initlab.init.compose import Compose, For, Scaled
+from initlab.init.contract import Batch, Part, Rule, Scheme
+from initlab.init.fans import Fans, fans, gain, gaussian_mean
+from initlab.init.plan import described
+from initlab.init.plan import plan as plan_of_rule
 from initlab.init.random import (
     Constant,
     GlorotNormal,
@@ -43,63 +48,106 @@ RULES: dict[str, Rule] = {
 }
 
 
-def rule(name: str) -> Rule:
-    """The rule of that name; raises `ValueError` naming the known ones.
+#: Every scheme for whole networks, by name.
+SCHEMES: dict[str, Scheme] = {}
+
+
+def rule(name: str) -> Rule | Scheme:
+    """The rule or scheme of that name; raises `ValueError` naming the known ones.
 
     >>> rule("he_normal")
     HeNormal(scale=2.0, mode='fan_in', distribution='normal')
     """
-    if name not in RULES:
-        raise ValueError(f"unknown initializer {name!r}; known: {', '.join(RULES)}")
-    return RULES[name]
+    known: dict[str, Rule | Scheme] = RULES | SCHEMES
+    if name not in known:
+        raise ValueError(f"unknown initializer {name!r}; known: {', '.join(known)}")
+    return known[name]
 
 
 def initialize(
     module: nn.Module,
-    rule: Rule,
+    rule: Rule | Scheme,
     generator: torch.Generator,
     *,
     bias: Rule | None = None,
     count: int | None = None,
     device: str | torch.device = "cpu",
+    batch: Batch | None = None,
 ) -> dict[str, Tensor]:
-    """New values for the weights of every linear layer and convolution, and for their biases.
+    """New values for the parameters of any module.
 
-    Normalization layers start as in torch, with weights of one and biases of zero, and draw
-    nothing. The module is only read (it may live on the meta device); put the values in with
-    `module.load_state_dict(params, strict=False)`. With `count`, that many independent networks
-    are drawn at once and each tensor is (count, *shape). Biases are zero unless `bias` is given.
+    A `Rule` draws the weight of every linear layer, convolution, embedding and attention, and
+    `bias` (zero unless given) their biases; normalization layers start at one and zero. A `Scheme`
+    decides about every parameter itself; one that needs data is fitted to `batch`, inputs and
+    targets. Parameters that no rule is for are left out: `describe` lists them.
+
+    The module is only read (it may live on the meta device unless the scheme is fitted); put the
+    values in with `module.load_state_dict(params, strict=False)`. With `count`, that many
+    independent networks are drawn at once and each tensor is (count, *shape).
 
     Raises `TypeError` for what is no module, rule or generator, and `ValueError` for a module
-    without such layers and a count below 1.
+    without anything to draw, a count below 1, and a scheme whose batch or whose layers are missing.
 
     >>> layer = nn.Linear(3, 2)
     >>> params = initialize(layer, HeNormal(), torch.Generator().manual_seed(0))
     >>> {name: tuple(p.shape) for name, p in params.items()}
     {'weight': (2, 3), 'bias': (2,)}
     """
-    bias = Zeros() if bias is None else bias
     _check(module, rule, bias, generator, count)
+    if isinstance(rule, Scheme) and rule.needs_batch and batch is None:
+        raise ValueError(f"{rule.name} is fitted to data: give batch=(inputs, targets)")
+    tensors = dict(module.named_parameters())
     params: dict[str, Tensor] = {}
-    for path, layer in module.named_modules():
-        if isinstance(layer, WEIGHTED):
-            of, rules = fans(layer), (rule, bias)
-        elif isinstance(layer, NORMS):
-            of, rules = Fans(1, 1), (Constant(1.0), Zeros())  # whatever the fans
-        else:
+    for name, part in plan(module, rule, bias).items():
+        if part.rule is None:
             continue
-        for name, how in zip(("weight", "bias"), rules, strict=True):
-            tensor = getattr(layer, name)
-            if tensor is None:
-                continue
-            drawn = how.stack(of, tuple(tensor.shape), generator, count or 1)
-            value = drawn if count is not None else drawn[0]
-            params[f"{path}.{name}".lstrip(".")] = value.to(device)
+        assert part.fans is not None
+        shape = tuple(tensors[name].shape)
+        one = shape if part.pieces == 1 else (shape[0] // part.pieces, *shape[1:])
+        pieces = [
+            part.rule.stack(part.fans, one, generator, count or 1) for _ in range(part.pieces)
+        ]
+        drawn = torch.cat(pieces, 1) if part.pieces > 1 else pieces[0]
+        if part.blank is not None:
+            drawn[:, part.blank] = 0
+        params[name] = drawn.to(device)
     if not params:
         raise ValueError(
             f"{type(module).__name__} has nothing to initialize: no linear layer and no convolution"
         )
-    return params
+    if isinstance(rule, Scheme) and type(rule).fit is not Scheme.fit:
+        fitted = [
+            rule.fit(module, {n: p[r] for n, p in params.items()}, batch, generator)
+            for r in range(count or 1)
+        ]
+        params = {n: torch.stack([one[n] for one in fitted]) for n in fitted[0]}
+    return params if count is not None else {n: p[0] for n, p in params.items()}
+
+
+def plan(module: nn.Module, rule: Rule | Scheme, bias: Rule | None = None) -> dict[str, Part]:
+    """What every parameter of a module starts as, by its path.
+
+    Raises `ValueError` for biases beside a scheme, which decides about them itself.
+    """
+    if isinstance(rule, Rule):
+        return plan_of_rule(module, rule, bias)
+    if bias not in (None, Zeros()):
+        raise ValueError(f"{rule.label} decides about biases itself: leave bias={bias!r} out")
+    return rule.plan(module)
+
+
+def describe(
+    module: nn.Module, rule: Rule | Scheme, bias: Rule | None = None
+) -> list[dict[str, Any]]:
+    """One row for every parameter of a module, also of those left alone.
+
+    Columns: `parameter`, `shape`, `kind` of layer, `start` (the rule's label, or why it is left
+    alone), `fan_in`, `fan_out`, and the declared `variance`.
+
+    >>> describe(nn.Linear(3, 2), HeNormal())[0]["start"]
+    'He normal'
+    """
+    return described(module, plan(module, rule, bias))
 
 
 def _check(module: object, rule: object, bias: object, generator: object, count: object) -> None:
@@ -107,12 +155,13 @@ def _check(module: object, rule: object, bias: object, generator: object, count:
         raise TypeError(
             f"initialize takes a torch module, not {module!r}; build() makes one of a model"
         )
-    for name, given in (("rule", rule), ("bias", bias)):
-        if not isinstance(given, Rule):
-            raise TypeError(
-                f"{name} must be a rule such as HeNormal(), not {given!r}; rule('he_normal') looks "
-                "one up by its name"
-            )
+    if not isinstance(rule, Rule | Scheme):
+        raise TypeError(
+            f"rule must be a rule such as HeNormal(), not {rule!r}; rule('he_normal') looks "
+            "one up by its name"
+        )
+    if not isinstance(bias, Rule | None):
+        raise TypeError(f"bias must be a rule such as Zeros(), not {bias!r}")
     if not isinstance(generator, torch.Generator):
         raise TypeError(
             f"generator must be a torch.Generator, not {generator!r}; "
@@ -126,8 +175,12 @@ def _check(module: object, rule: object, bias: object, generator: object, count:
 
 __all__ = [
     "RULES",
+    "SCHEMES",
+    "Batch",
+    "Compose",
     "Constant",
     "Fans",
+    "For",
     "GlorotNormal",
     "GlorotTruncated",
     "GlorotUniform",
@@ -138,13 +191,18 @@ __all__ = [
     "LecunNormal",
     "Normal",
     "Orthogonal",
+    "Part",
     "Rule",
+    "Scaled",
+    "Scheme",
     "TorchDefault",
     "VarianceScaling",
     "Zeros",
+    "describe",
     "fans",
     "gain",
     "gaussian_mean",
     "initialize",
+    "plan",
     "rule",
 ]

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from initlab import data as data_module
-from initlab.init import initialize
+from initlab.data import DataSet
+from initlab.init import Scheme, initialize
 from initlab.measure.signal import lengths, random_unit_inputs, report
 from initlab.models import parameter_count
 from initlab.spec import canonical, key, seed_of
@@ -29,6 +30,8 @@ Result = tuple[str, str, float, Rows]
 #: Weights drawn at once for networks that are only looked at. Part of a result's definition:
 #: each chunk has its own seed.
 CHUNK_WEIGHTS = 2**22
+#: Training samples that a scheme is fitted to.
+FITTED = 256
 
 
 def _generator(run: Run, *purpose: Any) -> torch.Generator:
@@ -65,10 +68,20 @@ def _measure(run: Run, device: str) -> Rows:
     return report(run.measure, np.concatenate(M))
 
 
-def _start(run: Run, module: nn.Module, device: str) -> dict[str, Tensor]:
+def _start(run: Run, module: nn.Module, data: DataSet, device: str) -> dict[str, Tensor]:
     """The parameters from which a run trains."""
+    batch = None
+    if isinstance(run.init, Scheme) and run.init.needs_batch:  # the first samples, and real weights
+        module = run.model.build(device)
+        x = data.train.x[:FITTED].reshape(-1, *run.model.input_shape)
+        batch = x, data.train.y[:FITTED]
     params = initialize(
-        module, run.init, _generator(run, "weights", 0), bias=run.bias, device=device
+        module,
+        run.init,
+        _generator(run, "weights", 0),
+        bias=run.bias,
+        device=device,
+        batch=batch,
     )
     if run.start is not None:
         end = _ending(run.start.run, device)
@@ -91,9 +104,10 @@ def _fit(runs: Sequence[Run], device: str) -> list[Outcome]:
     first = runs[0]
     assert first.data is not None and first.budget is not None
     module = first.model.build("meta")
-    starts = [_start(r, module, device) for r in runs]
-    orders = {r.order: torch.Generator().manual_seed(seed_of(r.order, "order")) for r in runs}
     data = data_module.load(first.data, device)
+    starts = [_start(r, module, data, device) for r in runs]
+    orders = {r.order: torch.Generator().manual_seed(seed_of(r.order, "order")) for r in runs}
+    rates = [r.init.rates(module) if isinstance(r.init, Scheme) else {} for r in runs]
     labels = {r.noise: r.noise(data.train.y, data.classes) for r in runs if r.noise is not None}
     targets = None
     if labels:
@@ -111,6 +125,7 @@ def _fit(runs: Sequence[Run], device: str) -> list[Outcome]:
         targets=targets,
         augment=first.augment,
         curves=first.curves,
+        rates=rates if any(rates) else None,
     )
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from initlab.augment import Augment
 from initlab.data import Data
-from initlab.init import Rule, Zeros
+from initlab.init import Rule, Scheme, Zeros
 from initlab.measure.signal import Lengths
 from initlab.models import Model
 from initlab.noise import LabelNoise
@@ -41,7 +41,7 @@ class Run:
     """
 
     model: Model
-    init: Rule
+    init: Rule | Scheme
     data: Data | None = None
     bias: Rule = Zeros()
     seed: int = 0
