@@ -125,6 +125,7 @@ def _fit(runs: Sequence[Run], device: str) -> list[Outcome]:
         targets=targets,
         augment=first.augment,
         curves=first.curves,
+        watch=first.watch,
         rates=rates if any(rates) else None,
     )
 

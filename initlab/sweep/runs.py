@@ -13,6 +13,7 @@ import pandas as pd
 from initlab.augment import Augment
 from initlab.data import Data
 from initlab.init import Rule, Scheme, Zeros
+from initlab.measure.displacement import Displacement
 from initlab.measure.signal import Lengths
 from initlab.models import Model
 from initlab.noise import LabelNoise
@@ -55,6 +56,7 @@ class Run:
     noise: LabelNoise | None = None
     augment: Augment | None = None
     curves: Curves | None = None
+    watch: Displacement | None = None
     start: Pretrained | None = None
 
     def __post_init__(self) -> None:
@@ -68,7 +70,7 @@ class Run:
         if self.networks < 1:
             raise ValueError(f"networks must be ≥ 1, not {self.networks}")
         if self.budget is None:
-            for name in ("noise", "augment", "curves", "start"):
+            for name in ("noise", "augment", "curves", "watch", "start"):
                 if getattr(self, name) is not None:
                     raise ValueError(f"{name} is for runs that train: this one has no budget")
         if self.start is not None:

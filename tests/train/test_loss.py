@@ -72,5 +72,5 @@ def test_a_certain_mistake_costs_the_clip_and_pulls_at_nothing():
 
 @pytest.mark.parametrize("eps", [0.0, 0.5, -1.0])
 def test_impossible_clips_are_refused(eps):
-    with pytest.raises(ValueError, match="eps must be > 0 and < 0.5"):
+    with pytest.raises(ValueError, match=r"eps must be > 0 and < 0\.5"):
         ClippedCrossEntropy(eps)
