@@ -90,7 +90,9 @@ def _branch(module: nn.Module, nodes: list[fx.Node], end: fx.Node) -> Branch:
     names = dict(module.named_parameters())
     weights = [name for node in nodes for name in _weights(module, node)]
     biases = [name[: -len("weight")] + "bias" for name in weights]
-    norms, scalars, shifts = [], [], []
+    norms: list[str] = []
+    scalars: list[str] = []
+    shifts: list[str] = []
     for node in nodes:
         if node.op == "call_module" and _is_norm(module, node):
             norms.append(f"{node.target}.weight")
