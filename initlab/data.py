@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from initlab.files import DataError, ensure, root, torchvision_class
@@ -54,13 +55,20 @@ class Data:
     fixed permutation, so that a small subset is part of a larger one; None takes all, in the
     order of the set.
 
-    Raises `ValueError` for a name, scaling or size that there is not.
+    `classes` keeps the samples of these classes, which become 0, 1, … in the order given; sizes
+    then count what is kept. `side` averages images down to `side` × `side` pixels, before they are
+    scaled. `gain` is a factor on every scaled input.
+
+    Raises `ValueError` for a name, scaling, size, class, side or gain that there is not.
     """
 
     name: str
     scaling: str = "unit"
     train: int | None = None
     test: int | None = None
+    classes: tuple[int, ...] | None = None
+    side: int | None = None
+    gain: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse what no set can give."""
@@ -75,6 +83,37 @@ class Data:
                     f"{split} must be a whole number from 1 to {most:,} for {self.name}, "
                     f"or None for all, not {n!r}"
                 )
+        if self.classes is not None:
+            kept = self.classes
+            known = all(type(c) is int and 0 <= c < CLASSES for c in kept)
+            if not known or len(set(kept)) != len(kept) or len(kept) < 2:
+                raise ValueError(
+                    f"classes must be two or more different whole numbers from 0 to {CLASSES - 1}, "
+                    f"or None for all, not {kept!r}"
+                )
+            if self.train is None or self.test is None:
+                raise ValueError("with a choice of classes, train and test must be given")
+        whole = SHAPES[self.name][-1]
+        if self.side is not None and (
+            self.name == "gaussian" or type(self.side) is not int or not 1 <= self.side <= whole
+        ):
+            raise ValueError(
+                f"side must be a whole number of pixels from 1 to {whole} for images such as "
+                f"digits, or None, not {self.side!r} for {self.name}"
+            )
+        if not 0 < self.gain < float("inf"):
+            raise ValueError(f"gain must be a finite number > 0, not {self.gain!r}")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one input."""
+        channels, *pixels = SHAPES[self.name]
+        return (channels, *pixels) if self.side is None else (channels, self.side, self.side)
+
+    @property
+    def outputs(self) -> int:
+        """Number of classes."""
+        return CLASSES if self.classes is None else len(self.classes)
 
     @property
     def label(self) -> str:
@@ -132,14 +171,29 @@ def _load(data: Data, device: str) -> DataSet:
         train, test = _gaussian()
     else:
         train, test = _images(data.name)
+    if data.classes is not None:
+        train, test = (_kept(samples, data.classes) for samples in (train, test))
     (x, y), (x_test, y_test) = _first(train, data.train, 0), _first(test, data.test, 1)
     inputs = [torch.from_numpy(a).to(device, torch.float32) for a in (x, x_test)]
+    if data.side is not None:
+        inputs = [F.adaptive_avg_pool2d(a, data.side) for a in inputs]
     shift, divisor = _scaling(inputs[0], data)
     for a in inputs:
         a.sub_(shift).div_(divisor)  # in place: CIFAR-10 is too large to hold three times
+        if data.gain != 1:
+            a.mul_(data.gain)
     classes = [torch.from_numpy(a).to(device, torch.int64) for a in (y, y_test)]
     splits = [Split(a, b) for a, b in zip(inputs, classes, strict=True)]
-    return DataSet(data.name, train=splits[0], test=splits[1], classes=CLASSES)
+    return DataSet(data.name, train=splits[0], test=splits[1], classes=data.outputs)
+
+
+def _kept(samples: Arrays, classes: tuple[int, ...]) -> Arrays:
+    """The samples of some classes, which become 0, 1, …"""
+    x, y = samples
+    new = np.full(CLASSES, -1)
+    new[list(classes)] = np.arange(len(classes))
+    kept = new[y] >= 0
+    return x[kept], new[y[kept]]
 
 
 def _scaling(x: Tensor, data: Data) -> tuple[Tensor | float, Tensor | float]:
@@ -162,6 +216,8 @@ def _first(samples: Arrays, n: int | None, seed: int) -> Arrays:
     x, y = samples
     if n is None:
         return x, y
+    if n > len(y):
+        raise ValueError(f"{n} samples were asked for, but the chosen classes have {len(y)}")
     chosen = _draws(seed).permutation(len(y))[:n]
     return x[chosen], y[chosen]
 

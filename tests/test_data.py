@@ -544,3 +544,59 @@ def test_a_killed_download_is_not_in_the_way(served, root):
     assert ended.returncode == -signal.SIGKILL
     assert not raw_files(root / "MNIST/raw") & set(stored.IDX)
     assert len(load("mnist").train.y) == 30
+
+
+# Choices of classes, sizes and gains
+
+
+def test_a_choice_of_classes_is_renumbered_in_the_order_given():
+    whole = load(Data("digits"))
+    some = load(Data("digits", classes=(7, 2), train=100, test=20))
+    assert (some.classes, Data("digits", classes=(7, 2), train=1, test=1).outputs) == (2, 2)
+    pairs = whole.train.x, whole.train.y
+    known = {tuple(x.flatten().tolist()): int(y) for x, y in zip(*pairs, strict=True)}
+    found = [known[tuple(x.flatten().tolist())] for x in some.train.x]
+    assert [(7, 2)[y] for y in some.train.y.tolist()] == found
+    assert set(found) == {7, 2}
+
+
+def test_a_smaller_choice_is_part_of_a_larger_one():
+    few, more = (load(Data("digits", classes=(1, 3, 5), train=n, test=9)) for n in (50, 80))
+    assert torch.equal(more.train.x[:50], few.train.x)
+
+
+def test_side_averages_pixels():
+    whole, small = load("digits"), load(Data("digits", side=4))
+    assert small.shape == Data("digits", side=4).shape == (1, 4, 4)
+    expected = whole.train.x.unflatten(2, (4, 2)).unflatten(4, (4, 2)).mean((3, 5))
+    torch.testing.assert_close(small.train.x, expected)
+
+
+def test_gain_is_a_factor_on_every_scaled_input():
+    for scaling in SCALINGS:
+        plain, loud = (load(Data("digits", scaling=scaling, gain=g)) for g in (1.0, 10.0))
+        torch.testing.assert_close(loud.test.x, 10 * plain.test.x)
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"classes": (1, 1)}, "two or more different whole numbers from 0 to 9"),
+        ({"classes": (1, 10)}, "two or more different whole numbers from 0 to 9"),
+        ({"classes": (1, 2)}, "train and test must be given"),
+        ({"side": 9}, "a whole number of pixels from 1 to 8"),
+        ({"gain": 0.0}, "gain must be a finite number > 0, not 0.0"),
+    ],
+)
+def test_choices_that_there_are_not(fields, says):
+    with pytest.raises(ValueError, match=says):
+        Data("digits", **fields)
+
+
+def test_more_samples_than_the_classes_have():
+    with pytest.raises(ValueError, match="1000 samples were asked for, but the chosen classes"):
+        load(Data("digits", classes=(1, 2), train=1000, test=10))
+
+
+def test_what_is_new_leaves_old_keys_as_they_are():
+    assert canonical(Data("digits")) == '{"name":"digits","type":"Data"}'

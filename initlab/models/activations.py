@@ -20,6 +20,9 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "selu": F.selu,
     "gelu": F.gelu,
     "silu": F.silu,
+    "mish": F.mish,
+    "sine": torch.sin,
+    "abs": torch.abs,
 }
 
 

@@ -9,7 +9,15 @@ from torch import Tensor, nn
 
 from initlab.models.activations import Activation, activation, overwriting
 from initlab.models.blocks import Multiplier
-from initlab.models.stacked import Params, Tap, check_widths, examples_last, linear
+from initlab.models.stacked import (
+    NORMALIZATIONS,
+    Params,
+    Tap,
+    batch_norm,
+    check_widths,
+    examples_last,
+    linear,
+)
 from initlab.spec import spec
 
 
@@ -17,7 +25,9 @@ from initlab.spec import spec
 class MLP:
     """A fully connected network: hidden layers of the given `widths`, then a linear head.
 
-    `outputs=None` leaves the head out, so that the last hidden layer is the output.
+    `outputs=None` leaves the head out, so that the last hidden layer is the output. With `norm`
+    "batch" every hidden layer is normalized before its activation. There are no running averages:
+    a batch is normalized by itself when the network is evaluated, too.
     """
 
     widths: tuple[int, ...]
@@ -25,11 +35,14 @@ class MLP:
     outputs: int | None = 10
     activation: str = "relu"
     bias: bool = True
+    norm: str = "none"
 
     def __post_init__(self) -> None:
-        """Refuse impossible widths and unknown activations."""
+        """Refuse impossible widths and unknown activations and normalizations."""
         check_widths("widths", self.widths)
         activation(self.activation)
+        if self.norm not in NORMALIZATIONS:
+            raise ValueError(f"norm must be 'batch' or 'none', not {self.norm!r}")
 
     @classmethod
     def constant(cls, depth: int, width: int, **fields) -> MLP:
@@ -58,6 +71,10 @@ class MLP:
         before = self.inputs
         for j, width in enumerate(self.widths, 1):
             modules[f"layer{j}"] = nn.Linear(before, width, bias=self.bias, device=device)
+            if self.norm == "batch":
+                modules[f"norm{j}"] = nn.BatchNorm1d(
+                    width, track_running_stats=False, device=device
+                )
             modules[f"act{j}"] = Activation(self.activation)
             before = width
         if self.outputs is not None:
@@ -71,7 +88,10 @@ class MLP:
         if tap:
             tap(h)
         for j in range(1, self.depth + 1):
-            h = phi(linear(params, f"layer{j}", h))
+            h = linear(params, f"layer{j}", h)
+            if self.norm == "batch":
+                h = batch_norm(params, f"norm{j}", h)
+            h = phi(h)
             if tap:
                 tap(h)
         if self.outputs is not None:

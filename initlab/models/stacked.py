@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from initlab.models import products
 
 #: Parameters of R networks: name → tensor (R, *shape).
 Params: TypeAlias = Mapping[str, Tensor]
-#: Called with the input and then with each hidden layer's output, (R, units, ..., batch).
+#: Called with the input and then with each hidden layer's output, (R, units, ..., batch). The
+#: network goes on from the very tensor that was seen, so that one may differentiate by it.
 Tap: TypeAlias = Callable[[Tensor], None]
+
+
+NORMALIZATIONS = ("batch", "none")
 
 
 def check_widths(what: str, widths: tuple[int, ...]) -> None:
@@ -37,3 +42,17 @@ def linear(params: Params, name: str, h: Tensor) -> Tensor:
     b = params.get(f"{name}.bias")  # (R, out)
     out = products.shared(W, h.mT) if h.dim() == 2 else products.batched(W, h)
     return out if b is None else out.add_(b.unsqueeze(-1))
+
+
+def batch_norm(params: Params, name: str, h: Tensor) -> Tensor:
+    """Each unit of R networks, (R, units, B), normalized over the batch, then scaled and shifted.
+
+    As `nn.BatchNorm1d` does it in training.
+    """
+    if h.shape[-1] < 2:
+        raise ValueError("batch normalization needs a batch of two examples or more, not one")
+    weight, bias = params[f"{name}.weight"], params[f"{name}.bias"]  # (R, units)
+    # Units of all networks are the channels of one batch of a single, B long example.
+    flat = h.flatten(0, 1).unsqueeze(0)
+    out = F.batch_norm(flat, None, None, weight.flatten(), bias.flatten(), training=True)
+    return out.view_as(h)

@@ -10,11 +10,12 @@ from initlab.sweep.engine import ENGINES, run
 from initlab.sweep.estimate import Estimate, estimate
 from initlab.sweep.execute import execute
 from initlab.sweep.groups import groups
-from initlab.sweep.runs import Run, from_json, grid, select
+from initlab.sweep.runs import Pretrained, Run, from_json, grid, select
 
 __all__ = [
     "ENGINES",
     "Estimate",
+    "Pretrained",
     "Run",
     "estimate",
     "execute",

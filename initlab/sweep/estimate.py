@@ -11,7 +11,7 @@ from math import ceil
 import pandas as pd
 import torch
 
-from initlab.data import CLASSES, SHAPES, SIZES, DataSet, Split
+from initlab.data import SIZES, DataSet, Split
 from initlab.init import initialize
 from initlab.models import ModuleModel
 from initlab.spec import key
@@ -128,18 +128,18 @@ def _seconds(group: list[Run], device: str) -> float:
         batch, probed = min(whole, BATCH), group[:1]
     tests = first.data.test or SIZES[first.data.name][1]
     g = torch.Generator().manual_seed(0)
-    shape = first.model.input_shape
-    assert torch.Size(shape).numel() == torch.Size(SHAPES[first.data.name]).numel()
+    shape, classes = first.model.input_shape, first.data.outputs
+    assert torch.Size(shape).numel() == torch.Size(first.data.shape).numel()
 
     def split(n: int) -> Split:
         x = torch.randn(n, *shape, generator=g).to(device)
-        return Split(x, torch.randint(CLASSES, (n,), generator=g).to(device))
+        return Split(x, torch.randint(classes, (n,), generator=g).to(device))
 
     module = first.model.build("meta")
     params = initialize(module, first.init, g, bias=first.bias, count=len(probed), device=device)
 
     def timed(train: int, test: int) -> float:
-        data = DataSet("probe", split(train), split(test), CLASSES)
+        data = DataSet("probe", split(train), split(test), classes)
         start = time.perf_counter()
         fit(
             first.model,

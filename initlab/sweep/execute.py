@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from math import ceil
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from initlab import data as data_module
 from initlab.init import initialize
-from initlab.measure.signal import lengths, random_unit_inputs, report
+from initlab.measure.contract import Row
 from initlab.models import parameter_count
 from initlab.spec import canonical, key, seed_of
 from initlab.sweep.runs import Run
 from initlab.threads import in_threads
-from initlab.train import fit
+from initlab.train import Outcome, fit
 
-#: Rows of a result: (network, layer, step, statistic, value).
-Rows = list[tuple[int, int, int, str, float]]
+Rows = list[Row]
 #: What the store takes: (key, run as JSON, seconds, rows).
 Result = tuple[str, str, float, Rows]
 
@@ -34,44 +35,61 @@ def _generator(run: Run, *purpose: Any) -> torch.Generator:
 
 
 def _measure(run: Run, device: str) -> Rows:
-    """Draw the networks of a run in chunks and report their lengths."""
-    assert run.measure is not None
+    """Draw the networks of a run in chunks and report what it measures of them."""
+    measure = run.measure
+    assert measure is not None
     module, shape = run.model.build("meta"), run.model.input_shape
     at_once = max(1, CHUNK_WEIGHTS // parameter_count(run.model))
-    image = None
+    images = None
     if run.data is not None:
-        assert run.measure.image is not None
+        assert measure.image is not None
         train = data_module.load(run.data, device).train
-        if not 0 <= run.measure.image < len(train.y):
-            raise ValueError(
-                f"image {run.measure.image} is not among the {len(train.y)} of {run.data.name}"
-            )
-        image = train.x[run.measure.image].reshape(1, *shape)
+        end = measure.image + measure.examples
+        if end > len(train.y):
+            raise ValueError(f"image {end - 1} is not among the {len(train.y)} of {run.data.name}")
+        images = train.x[measure.image : end].reshape(-1, *shape)
 
     def draw(chunk: int) -> np.ndarray:
         count = min(at_once, run.networks - chunk * at_once)
         weights = _generator(run, "weights", chunk)
         params = initialize(module, run.init, weights, bias=run.bias, count=count, device=device)
-        if image is None:
-            x = random_unit_inputs(count, shape, _generator(run, "input", chunk)).to(device)
-        else:
-            x = image
-        return lengths(run.model, params, x).numpy()
+        x = images
+        if x is None:
+            x = measure.inputs(count, shape, _generator(run, "input", chunk)).to(device)
+        return measure.values(run.model, params, x, _generator(run, "direction", chunk))
 
     chunks = range(ceil(run.networks / at_once))
-    M = in_threads(draw, chunks) if device == "cpu" else [draw(chunk) for chunk in chunks]
-    return report(run.measure, np.concatenate(M))
+    values = in_threads(draw, chunks) if device == "cpu" else [draw(chunk) for chunk in chunks]
+    return measure.report(np.concatenate(values))
+
+
+def _start(run: Run, module: nn.Module, device: str) -> dict[str, Tensor]:
+    """The parameters from which a run trains."""
+    params = initialize(
+        module, run.init, _generator(run, "weights", 0), bias=run.bias, device=device
+    )
+    if run.start is not None:
+        end = _ending(run.start.run, device)
+        params |= {n: end[n] for n in params if not n.startswith("head.")}
+    return params
+
+
+@lru_cache(maxsize=64)  # the runs of a group that start from one end are many
+def _ending(run: Run, device: str) -> dict[str, Tensor]:
+    """The parameters at the end of a run that other runs start from."""
+    return _fit([run], device)[0].params
 
 
 def _train(runs: Sequence[Run], device: str) -> list[Rows]:
     """Train a group of runs as one."""
+    return [o.rows() for o in _fit(runs, device)]
+
+
+def _fit(runs: Sequence[Run], device: str) -> list[Outcome]:
     first = runs[0]
     assert first.data is not None and first.budget is not None
     module = first.model.build("meta")
-    starts = [
-        initialize(module, r.init, _generator(r, "weights", 0), bias=r.bias, device=device)
-        for r in runs
-    ]
+    starts = [_start(r, module, device) for r in runs]
     orders = {r.order: torch.Generator().manual_seed(seed_of(r.order, "order")) for r in runs}
     data = data_module.load(first.data, device)
     labels = {r.noise: r.noise(data.train.y, data.classes) for r in runs if r.noise is not None}
@@ -79,7 +97,7 @@ def _train(runs: Sequence[Run], device: str) -> list[Rows]:
     if labels:
         own = [data.train.y if r.noise is None else labels[r.noise] for r in runs]
         targets = own[0] if len({r.noise for r in runs}) == 1 else torch.stack(own)
-    outcomes = fit(
+    return fit(
         first.model,
         {name: torch.stack([s[name] for s in starts]) for name in starts[0]},
         data,
@@ -92,7 +110,6 @@ def _train(runs: Sequence[Run], device: str) -> list[Rows]:
         augment=first.augment,
         curves=first.curves,
     )
-    return [o.rows() for o in outcomes]
 
 
 def execute(runs: Sequence[Run], device: str = "cpu") -> list[Result]:

@@ -55,7 +55,14 @@ def groups(
 def _kind(run: Run) -> tuple:
     """What the runs of a group have in common."""
     same = dataclasses.replace(
-        run, init=Zeros(), bias=Zeros(), seed=0, order=0, noise=None, optimizer=SGD()
+        run,
+        init=Zeros(),
+        bias=Zeros(),
+        seed=0,
+        order=0,
+        noise=None,
+        optimizer=SGD(),
+        start=None,
     )
     return canonical(same), family(run.optimizer)
 

@@ -13,10 +13,10 @@ import pandas as pd
 from initlab.augment import Augment
 from initlab.data import Data
 from initlab.init import Rule, Zeros
-from initlab.measure.signal import Lengths
+from initlab.measure import Measure
 from initlab.models import Model
 from initlab.noise import LabelNoise
-from initlab.spec import flat, from_plain, key, spec
+from initlab.spec import flat, from_plain, key, spec, to_plain
 from initlab.train import (
     SGD,
     Budget,
@@ -34,9 +34,10 @@ class Run:
     """All that decides a result: nothing else may.
 
     With a `budget` the run trains one network on `data`; with `measure` it draws `networks`
-    networks and reports their lengths at initialization. `seed` decides the weights, `order`
-    the batches and their augmentation, the seed of `noise` the wrong labels; by default all runs
-    share batches and labels, so that they can be compared in pairs.
+    networks and reports what it measures of them at initialization. `seed` decides the weights,
+    `order` the batches and their augmentation, the seed of `noise` the wrong labels; by default all
+    runs share batches and labels, so that they can be compared in pairs. With a `start` the layers
+    below the head begin where another run ended.
     """
 
     model: Model
@@ -45,7 +46,7 @@ class Run:
     bias: Rule = Zeros()
     seed: int = 0
     networks: int = 1
-    measure: Lengths | None = None
+    measure: Measure | None = None
     optimizer: Optimizer = SGD()
     budget: Budget | None = None
     order: int = 0
@@ -54,6 +55,7 @@ class Run:
     noise: LabelNoise | None = None
     augment: Augment | None = None
     curves: Curves | None = None
+    start: Pretrained | None = None
 
     def __post_init__(self) -> None:
         """Refuse runs that do nothing, or two things at once."""
@@ -62,13 +64,33 @@ class Run:
         if self.budget is not None and (self.data is None or self.networks != 1):
             raise ValueError("a run that trains needs data, and trains one network")
         if self.measure is not None and (self.measure.image is None) != (self.data is None):
-            raise ValueError("lengths are measured on an image of data, or without data")
+            raise ValueError("a measure looks at an image of data, or has none and is without data")
         if self.networks < 1:
             raise ValueError(f"networks must be ≥ 1, not {self.networks}")
         if self.budget is None:
-            for name in ("noise", "augment", "curves"):
+            for name in ("noise", "augment", "curves", "start"):
                 if getattr(self, name) is not None:
                     raise ValueError(f"{name} is for runs that train: this one has no budget")
+        if self.start is not None:
+            before, here = (to_plain(r.model) for r in (self.start.run, self))
+            outputs = before.pop("outputs", 0), here.pop("outputs", 0)
+            if before != here or None in outputs:
+                raise ValueError(
+                    "a run starts from the end of a run of the same model; only the number of "
+                    f"outputs may differ: {self.start.run.model} and {self.model}"
+                )
+
+
+@spec
+class Pretrained:
+    """Start where training `run` ended, in all layers but the head, which `Run.init` draws anew."""
+
+    run: Run
+
+    def __post_init__(self) -> None:
+        """Refuse a run that does not train."""
+        if self.run.budget is None:
+            raise ValueError("a run can start from the end of a run that trains; this one does not")
 
 
 def grid(base: Run, **axes: Iterable[Any]) -> list[Run]:
@@ -77,6 +99,7 @@ def grid(base: Run, **axes: Iterable[Any]) -> list[Run]:
     Raises `ValueError` for a field that a run does not have.
 
     >>> from initlab.init import HeNormal, LecunNormal
+    >>> from initlab.measure import Lengths
     >>> from initlab.models import MLP
     >>> base = Run(MLP.constant(20, 10), HeNormal(), measure=Lengths(), networks=100)
     >>> len(grid(base, init=[HeNormal(), LecunNormal()], seed=range(10)))

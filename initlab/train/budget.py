@@ -38,10 +38,11 @@ class Budget:
     """How long to train, and what ends a run before that.
 
     Training ends after `epochs`; or when test accuracy reaches `target`; or when training accuracy
-    reaches `fitted` (1.0: the data are interpolated); or when the mean training loss of an epoch
-    has not fallen below its best for `patience` epochs; or when the loss is no longer finite.
-    Accuracies are looked at after every step at first, and then each time that the number of
-    steps has grown by `resolution`: an end is located to that relative precision.
+    reaches `fitted` (1.0: the data are interpolated); or when the loss over the whole training set
+    has fallen to `loss`; or when the mean training loss of an epoch has not fallen below its best
+    for `patience` epochs; or when the loss is no longer finite. Goals are looked at after every
+    step at first, and then each time that the number of steps has grown by `resolution`: an end
+    is located to that relative precision.
     """
 
     epochs: int = 100
@@ -50,6 +51,7 @@ class Budget:
     resolution: float = 0.03
     fitted: float | None = None
     patience: int | None = None
+    loss: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse empty budgets and targets that are no accuracies."""
@@ -60,8 +62,10 @@ class Budget:
             goal = getattr(self, name)
             if goal is not None and not 0 < goal <= 1:
                 raise ValueError(f"{name} is an accuracy in (0, 1], not {goal}")
-        if self.target is not None and self.fitted is not None:
-            raise ValueError("a budget has a target or a fitted accuracy to end at, not both")
+        if self.loss is not None and not self.loss > 0:
+            raise ValueError(f"loss is a training loss > 0 to end at, not {self.loss}")
+        if sum(goal is not None for goal in (self.target, self.fitted, self.loss)) > 1:
+            raise ValueError("a budget has one of target, fitted and loss to end at, not more")
         if self.patience is not None and self.patience < 1:
             raise ValueError(f"patience is a number of epochs ≥ 1, not {self.patience}")
         if not self.resolution > 0:
@@ -69,8 +73,9 @@ class Budget:
 
     @property
     def goal(self) -> float | None:
-        """The accuracy that ends a run."""
-        return self.target if self.fitted is None else self.fitted
+        """The accuracy, or the training loss, that ends a run."""
+        accuracy = self.target if self.fitted is None else self.fitted
+        return accuracy if self.loss is None else self.loss
 
     def check_steps(self, last: int) -> set[int]:
         """The steps after which networks are looked at, up to and including `last`."""

@@ -31,6 +31,8 @@ from initlab.train.schedule import ConstantRate, Schedule
 #: How far below the goal an accuracy on 500 or more examples must lie for the whole set not to
 #: be asked: about four standard errors.
 MARGIN = 0.07
+#: How many times the goal the loss of one batch must be for the whole set not to be asked.
+FAR = 2.0
 #: Examples that are evaluated at once.
 EVALUATED = 2048
 PRECISIONS = ("float32", "tf32", "bf16")
@@ -180,15 +182,19 @@ class _Training:
         reached = [False] * len(rows)
         if goal is not None:
             asked = [r for r in rows if finite[r]]
-            split = self.data.test if self.budget.fitted is None else self.batches.train
+            split = self.data.test if self.budget.target is not None else self.batches.train
+            if self.budget.loss is not None:
+                # A network whose last batch is far above the goal need not be asked.
+                asked = [r for r in asked if self.losses[r] <= FAR * goal]
             # A network far from its goal is told apart on a tenth of a large set.
-            if len(split.x) >= 5000 and asked:
+            elif len(split.x) >= 5000 and asked:
                 a = self._whole(_tenth(split), asked)[1]
                 asked = [r for r, near in zip(asked, a >= goal - MARGIN, strict=True) if near]
             if asked:
-                a = self._whole(split, asked)[1]
-                for row, value in zip(asked, a.tolist(), strict=True):
-                    reached[row] = value >= goal
+                losses, a = self._whole(split, asked)
+                there = a >= goal if self.budget.loss is None else losses <= goal
+                for row, value in zip(asked, there.tolist(), strict=True):
+                    reached[row] = value
         ended = [r for r in rows if reached[r] or not finite[r] or step == last]
         self._end(ended, step, per_epoch, reached)
 

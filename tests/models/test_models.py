@@ -14,6 +14,7 @@ MODELS = {
     "mlp": MLP((7, 5, 3), inputs=4, outputs=2),
     "no head": MLP((7, 5), inputs=4, outputs=None),
     "no bias": MLP((7, 5), inputs=4, outputs=2, bias=False),
+    "batch norm": MLP((7, 5), inputs=4, outputs=2, norm="batch"),
     "residual": ResidualMLP(4, 5, 0.9),
     "residual, two matrices": ResidualMLP(3, 5, 0.5, matrices=2, inputs=4, outputs=3),
     "residual, own scales": ResidualMLP(3, 5, (1.0, 0.1, 2.0), inputs=4),
@@ -100,3 +101,44 @@ def test_impossible_models_are_refused(make, says):
     with pytest.raises(ValueError) as error:
         make()
     assert says in str(error.value)
+
+
+def test_batch_norm_is_torch_s_own_forward_and_backward():
+    """`nn.BatchNorm1d` in training: values, and the gradient of every parameter."""
+    model, g = MLP((7, 5), inputs=4, outputs=3, norm="batch"), torch.Generator().manual_seed(0)
+    params = initialize(model.build("meta"), HeNormal(), g, bias=Normal(0.3), count=2)
+    params = {n: (p + 0.2 * torch.randn(p.shape, generator=g)) for n, p in params.items()}
+    leaves = {n: p.clone().requires_grad_() for n, p in params.items()}
+    x = torch.randn(6, 4, generator=g)
+    out = model.forward(leaves, x)
+    grads = torch.autograd.grad(out.square().sum(), list(leaves.values()))
+    for r in range(2):
+        theirs = torch.nn.Sequential(
+            torch.nn.Linear(4, 7),
+            torch.nn.BatchNorm1d(7),
+            torch.nn.ReLU(),
+            torch.nn.Linear(7, 5),
+            torch.nn.BatchNorm1d(5),
+            torch.nn.ReLU(),
+            torch.nn.Linear(5, 3),
+        ).train()
+        with torch.no_grad():
+            for p, name in zip(theirs.parameters(), params, strict=True):
+                p.copy_(params[name][r])
+        value = theirs(x)
+        torch.testing.assert_close(out[r], value)
+        value.square().sum().backward()
+        for p, g_r in zip(theirs.parameters(), grads, strict=True):
+            torch.testing.assert_close(g_r[r], p.grad, rtol=1e-4, atol=1e-4)
+
+
+def test_batch_norm_does_not_see_the_scale_of_the_weights():
+    model, g = MLP((9, 9), inputs=4, norm="batch", bias=False), torch.Generator().manual_seed(0)
+    params = initialize(model.build("meta"), HeNormal(), g, count=2)
+    scaled = {n: p * 16 if n.startswith("layer") else p for n, p in params.items()}
+    x = torch.randn(8, 4, generator=g)
+    torch.testing.assert_close(
+        model.forward(scaled, x), model.forward(params, x), rtol=1e-3, atol=1e-3
+    )
+    with pytest.raises(ValueError, match="needs a batch of two examples"):
+        model.forward(params, x[:1])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from initlab.data import Data, DataSet, Split, load
 from initlab.init import HeNormal, Normal, initialize
 from initlab.models import MLP, ConvNet, ResidualMLP
-from initlab.train import SGD, Budget, CrossEntropy, accuracy, fit
+from initlab.train import SGD, Budget, CrossEntropy, Curves, accuracy, fit
 
 MODELS = {
     "mlp": MLP((12, 9), inputs=64),
@@ -158,6 +158,8 @@ def test_checks_resolve_as_promised(last, resolution):
     [
         (lambda: SGD(lr=0), "lr must be > 0, not 0"),
         (lambda: Budget(epochs=0), "epochs must be ≥ 1, not 0"),
+        (lambda: Budget(loss=0.0), "loss is a training loss > 0 to end at, not 0.0"),
+        (lambda: Budget(loss=1.0, target=0.5), "one of target, fitted and loss"),
         (lambda: Budget(target=20), "an accuracy in (0, 1], not 20"),
         (lambda: Budget(resolution=0.0), "resolution must be > 0"),
         (
@@ -176,3 +178,34 @@ def test_bad_settings_are_refused(make, says):
     with pytest.raises(ValueError) as error:
         make()
     assert says in str(error.value)
+
+
+def test_epochs_to_a_training_loss_is_the_first_check_at_which_it_holds():
+    model, data = MODELS["mlp"], load("digits")
+    params = starts(model, 1)
+    budget = Budget(epochs=12, batch_size=128, loss=1.0)
+    [outcome] = fit(
+        model,
+        params,
+        data,
+        optimizer=SGD(lr=0.3),
+        budget=budget,
+        order=torch.Generator().manual_seed(0),
+        curves=Curves(("train_loss",), resolution=1e-9),
+    )
+    losses = {step: value for step, _, value in outcome.curves}
+    reached = min(s for s in {0, *budget.check_steps(12 * 12)} if losses.get(s, 9.0) <= 1.0)
+    assert outcome.reached and outcome.steps == reached > 5
+    assert outcome.epochs == reached / 12
+
+
+def test_a_training_loss_that_is_not_reached_counts_as_the_whole_budget():
+    [outcome] = fit(
+        MODELS["mlp"],
+        starts(MODELS["mlp"], 1),
+        load("digits"),
+        optimizer=SGD(lr=1e-6),
+        budget=Budget(epochs=2, batch_size=128, loss=1.0),
+        order=torch.Generator().manual_seed(0),
+    )
+    assert (outcome.reached, outcome.epochs) == (False, 2.0)
