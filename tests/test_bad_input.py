@@ -29,8 +29,7 @@ from initlab.init import (
     rule,
 )
 from initlab.live import linked
-from initlab.measure import theory
-from initlab.measure.signal import Lengths
+from initlab.measure import Correlation, Lengths, Signal, theory
 from initlab.models import MLP, ConvNet, ResidualMLP
 from initlab.notebook import value
 from initlab.parameters import ParameterError, read

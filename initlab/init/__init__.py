@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
-from initlab.init.compose import Compose, For, Scaled
-from initlab.init.contract import Batch, Part, Rule, Scheme
+from initlab.init.compose import At, Compose
+from initlab.init.contract import Part, Rule, Scheme
+from initlab.init.evaluate import check_batch
 from initlab.init.fans import Fans, fans, gain, gaussian_mean
-from initlab.init.plan import described
-from initlab.init.plan import plan as plan_of_rule
+from initlab.init.fitted import LSUV, DataDependent, Whitening
+from initlab.init.gradinit import GradInit
+from initlab.init.identity import IDInit, PaddedIdentity
+from initlab.init.mup import MuP, param_groups
+from initlab.init.plan import plan
+from initlab.init.quotient import MetaInit, gradient_quotient
 from initlab.init.random import (
     Constant,
     GlorotNormal,
@@ -27,7 +30,9 @@ from initlab.init.random import (
     VarianceScaling,
     Zeros,
 )
+from initlab.init.residual import Fixup, ResidualScaling, ReZero, SkipInit, ZeroGamma
 from initlab.init.structured import Orthogonal
+from initlab.init.weightnorm import FixedLength, WeightNorm, WeightNormData
 
 #: Every rule, by the name that a parameter or a command line uses.
 RULES: dict[str, Rule] = {
@@ -48,8 +53,25 @@ RULES: dict[str, Rule] = {
 }
 
 
-#: Every scheme for whole networks, by name.
-SCHEMES: dict[str, Scheme] = {}
+#: Every scheme, by the name that a parameter or a command line uses.
+SCHEMES: dict[str, Scheme] = {
+    "fixup": Fixup(),
+    "skipinit": SkipInit(),
+    "rezero": ReZero(),
+    "zero_gamma": ZeroGamma(),
+    "residual_root": ResidualScaling(),
+    "residual_linear": ResidualScaling(power=1.0),
+    "mup": MuP(),
+    "mup_sgd": MuP(optimizer="sgd"),
+    "lsuv": LSUV(),
+    "data_dependent": DataDependent(),
+    "whitening": Whitening(),
+    "metainit": MetaInit(),
+    "gradinit": GradInit(),
+    "idinit": IDInit(),
+    "weight_norm": WeightNorm(),
+    "weight_norm_data": WeightNormData(),
+}
 
 
 def rule(name: str) -> Rule | Scheme:
@@ -58,7 +80,7 @@ def rule(name: str) -> Rule | Scheme:
     >>> rule("he_normal")
     HeNormal(scale=2.0, mode='fan_in', distribution='normal')
     """
-    known: dict[str, Rule | Scheme] = RULES | SCHEMES
+    known = RULES | SCHEMES
     if name not in known:
         raise ValueError(f"unknown initializer {name!r}; known: {', '.join(known)}")
     return known[name]
@@ -72,82 +94,51 @@ def initialize(
     bias: Rule | None = None,
     count: int | None = None,
     device: str | torch.device = "cpu",
-    batch: Batch | None = None,
+    batch: tuple[Tensor, Tensor] | None = None,
 ) -> dict[str, Tensor]:
-    """New values for the parameters of any module.
+    """New values for the parameters that the rule or scheme sets, by their names (see `plan`).
 
-    A `Rule` draws the weight of every linear layer, convolution, embedding and attention, and
-    `bias` (zero unless given) their biases; normalization layers start at one and zero. A `Scheme`
-    decides about every parameter itself; one that needs data is fitted to `batch`, inputs and
-    targets. Parameters that no rule is for are left out: `describe` lists them.
-
-    The module is only read (it may live on the meta device unless the scheme is fitted); put the
-    values in with `module.load_state_dict(params, strict=False)`. With `count`, that many
-    independent networks are drawn at once and each tensor is (count, *shape).
+    A rule draws weights; biases are zero unless `bias` is given, and normalization layers start
+    as in torch, with weights of one and biases of zero, and draw nothing. The module is only read
+    (it may live on the meta device); put the values in with
+    `module.load_state_dict(params, strict=False)`. With `count`, that many independent networks
+    are drawn at once and each tensor is (count, *shape). Some schemes look at a `batch` (x, y).
 
     Raises `TypeError` for what is no module, rule or generator, and `ValueError` for a module
-    without anything to draw, a count below 1, and a scheme whose batch or whose layers are missing.
+    without anything to set, a count below 1, and a scheme that is not given the batch it needs.
 
     >>> layer = nn.Linear(3, 2)
     >>> params = initialize(layer, HeNormal(), torch.Generator().manual_seed(0))
     >>> {name: tuple(p.shape) for name, p in params.items()}
     {'weight': (2, 3), 'bias': (2,)}
     """
+    bias = Zeros() if bias is None else bias
     _check(module, rule, bias, generator, count)
     if isinstance(rule, Scheme) and rule.needs_batch and batch is None:
-        raise ValueError(f"{rule.name} is fitted to data: give batch=(inputs, targets)")
-    tensors = dict(module.named_parameters())
+        raise ValueError(
+            f"{rule.label} looks at data: give initialize(…, batch=(x, y)), inputs and targets"
+        )
     params: dict[str, Tensor] = {}
     for name, part in plan(module, rule, bias).items():
-        if part.rule is None:
-            continue
-        assert part.fans is not None
-        shape = tuple(tensors[name].shape)
-        one = shape if part.pieces == 1 else (shape[0] // part.pieces, *shape[1:])
-        pieces = [
-            part.rule.stack(part.fans, one, generator, count or 1) for _ in range(part.pieces)
-        ]
-        drawn = torch.cat(pieces, 1) if part.pieces > 1 else pieces[0]
-        if part.blank is not None:
-            drawn[:, part.blank] = 0
-        params[name] = drawn.to(device)
+        if part.rule is not None and part.fans is not None:
+            shape = tuple(module.get_parameter(name).shape)
+            drawn = part.rule.stack(part.fans, shape, generator, count or 1)
+            params[name] = (drawn if count is not None else drawn[0]).to(device)
     if not params:
         raise ValueError(
             f"{type(module).__name__} has nothing to initialize: no linear layer and no convolution"
         )
-    if isinstance(rule, Scheme) and type(rule).fit is not Scheme.fit:
-        fitted = [
-            rule.fit(module, {n: p[r] for n, p in params.items()}, batch, generator)
-            for r in range(count or 1)
-        ]
-        params = {n: torch.stack([one[n] for one in fitted]) for n in fitted[0]}
-    return params if count is not None else {n: p[0] for n, p in params.items()}
-
-
-def plan(module: nn.Module, rule: Rule | Scheme, bias: Rule | None = None) -> dict[str, Part]:
-    """What every parameter of a module starts as, by its path.
-
-    Raises `ValueError` for biases beside a scheme, which decides about them itself.
-    """
-    if isinstance(rule, Rule):
-        return plan_of_rule(module, rule, bias)
-    if bias not in (None, Zeros()):
-        raise ValueError(f"{rule.label} decides about biases itself: leave bias={bias!r} out")
-    return rule.plan(module)
-
-
-def describe(
-    module: nn.Module, rule: Rule | Scheme, bias: Rule | None = None
-) -> list[dict[str, Any]]:
-    """One row for every parameter of a module, also of those left alone.
-
-    Columns: `parameter`, `shape`, `kind` of layer, `start` (the rule's label, or why it is left
-    alone), `fan_in`, `fan_out`, and the declared `variance`.
-
-    >>> describe(nn.Linear(3, 2), HeNormal())[0]["start"]
-    'He normal'
-    """
-    return described(module, plan(module, rule, bias))
+    if not isinstance(rule, Scheme) or not rule.needs_batch:
+        return params
+    x, y = check_batch(batch)
+    here = x.to(device), y.to(device)
+    if count is None:
+        return rule.fit(module, params, here, generator)
+    fitted = [
+        rule.fit(module, {name: p[r] for name, p in params.items()}, here, generator)
+        for r in range(count)
+    ]
+    return {name: torch.stack([own[name] for own in fitted]) for name in params}
 
 
 def _check(module: object, rule: object, bias: object, generator: object, count: object) -> None:
@@ -155,13 +146,12 @@ def _check(module: object, rule: object, bias: object, generator: object, count:
         raise TypeError(
             f"initialize takes a torch module, not {module!r}; build() makes one of a model"
         )
-    if not isinstance(rule, Rule | Scheme):
-        raise TypeError(
-            f"rule must be a rule such as HeNormal(), not {rule!r}; rule('he_normal') looks "
-            "one up by its name"
-        )
-    if not isinstance(bias, Rule | None):
-        raise TypeError(f"bias must be a rule such as Zeros(), not {bias!r}")
+    for name, given, kinds in (("rule", rule, (Rule, Scheme)), ("bias", bias, Rule)):
+        if not isinstance(given, kinds):
+            raise TypeError(
+                f"{name} must be a rule such as HeNormal(), not {given!r}; rule('he_normal') looks "
+                "one up by its name"
+            )
     if not isinstance(generator, torch.Generator):
         raise TypeError(
             f"generator must be a torch.Generator, not {generator!r}; "
@@ -174,35 +164,50 @@ def _check(module: object, rule: object, bias: object, generator: object, count:
 
 
 __all__ = [
+    "LSUV",
     "RULES",
     "SCHEMES",
-    "Batch",
+    "At",
     "Compose",
     "Constant",
+    "DataDependent",
     "Fans",
-    "For",
+    "FixedLength",
+    "Fixup",
     "GlorotNormal",
     "GlorotTruncated",
     "GlorotUniform",
+    "GradInit",
     "HeNormal",
     "HeTruncated",
     "HeTruncatedUncorrected",
     "HeUniform",
+    "IDInit",
     "LecunNormal",
+    "MetaInit",
+    "MuP",
     "Normal",
     "Orthogonal",
+    "PaddedIdentity",
     "Part",
+    "ReZero",
+    "ResidualScaling",
     "Rule",
-    "Scaled",
     "Scheme",
+    "SkipInit",
     "TorchDefault",
     "VarianceScaling",
+    "WeightNorm",
+    "WeightNormData",
+    "Whitening",
+    "ZeroGamma",
     "Zeros",
-    "describe",
     "fans",
     "gain",
     "gaussian_mean",
+    "gradient_quotient",
     "initialize",
+    "param_groups",
     "plan",
     "rule",
 ]

@@ -1,137 +1,114 @@
-"""Rules put together: one for each kind of layer, for single layers, times a factor."""
+"""Different rules for different layers of one network, as one value."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from fnmatch import fnmatchcase
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 from torch import nn
 
 from initlab.init.contract import Part, Rule, Scheme, check_number
-from initlab.init.fans import CONVS, NORMS, TRANSPOSED, WEIGHTED, Fans
+from initlab.init.fans import CONVS, NORMS, TRANSPOSED, WEIGHTED
 from initlab.init.plan import plan
-from initlab.init.random import Zeros
+from initlab.init.random import HeNormal
+from initlab.init.scaled import Scaled
 from initlab.spec import spec
 
-KINDS: Mapping[str, tuple[type[nn.Module], ...]] = {
-    "linear": (nn.Linear,),
+#: Kinds of layer by name.
+KINDS: dict[str, tuple[type[nn.Module], ...]] = {
     "conv": (*CONVS, *TRANSPOSED),
-    "embedding": (nn.Embedding,),
-    "attention": (nn.MultiheadAttention,),
+    "linear": (nn.Linear,),
     "norm": NORMS,
+    "embedding": (nn.Embedding,),
 }
+#: The first and the last layer that has weights to draw.
+PLACES = {"first": 0, "head": -1}
+#: A kind, a place, the index of a layer with weights, or a stretch of them like a slice.
+Layers: TypeAlias = str | int | tuple[int, int | None]
 
 
 @spec
-class Scaled(Rule):
-    """Another rule's tensor times `factor`."""
+class At:
+    """What is different in some layers: another rule, a factor on what is drawn, or both.
 
-    rule: Rule
-    factor: float = 1.0
-    name: ClassVar[str] = "Scaled"
-
-    @property
-    def label(self) -> str:
-        """The factor and the rule."""
-        return f"{self.factor:g}× {self.rule.label}"
-
-    def stack(self, fans, shape, generator, count):
-        """See `Rule.stack`."""
-        return self.rule.stack(fans, shape, generator, count).mul_(self.factor)
-
-    def variance(self, fans: Fans) -> float:
-        """factor² times the rule's."""
-        return self.factor**2 * self.rule.variance(fans)
-
-
-@spec
-class For:
-    """Another `rule`, or the same one times `factor`, for some layers of a `Compose`.
-
-    `where` is a kind ("conv", "linear", "embedding", "attention", "norm"), "first" or "head" (the
-    first and the last layer with weights), an index among these from 0 or from the end ("2",
-    "-1"), a range of them as in Python ("1:4", "-3:"), or a path with wildcards ("layer4.*").
-    `part` is "weight" or "bias".
+    `layers` is a kind ("conv", "linear", "norm", "embedding"), a place ("first", "head"), the index
+    of a linear layer or convolution in the order of the module (negative from the end), or a pair
+    (start, stop) of them; stop None is the end.
     """
 
-    where: str
+    layers: Layers
     rule: Rule | None = None
     factor: float = 1.0
-    part: str = "weight"
 
     def __post_init__(self) -> None:
-        """Refuse what changes nothing, and other parts than weights and biases."""
+        """Refuse unknown layers and what is no factor."""
         check_number("factor", self.factor, negative=True)
-        if self.rule is None and self.factor == 1:
-            raise ValueError(f"For({self.where!r}) changes nothing: give a rule or a factor")
-        if self.part not in ("weight", "bias"):
-            raise ValueError(f"part must be 'weight' or 'bias', not {self.part!r}")
+        given = self.layers
+        known = given in (*KINDS, *PLACES) if isinstance(given, str) else type(given) is int
+        if isinstance(given, tuple):
+            known = (
+                len(given) == 2 and type(given[0]) is int and type(given[1]) in (int, type(None))
+            )
+        if not known:
+            raise ValueError(
+                f"layers must be one of {', '.join((*KINDS, *PLACES))}, an index or a pair of "
+                f"indices, not {given!r}"
+            )
 
-    @property
-    def label(self) -> str:
-        """Where, and what."""
-        part = "" if self.part == "weight" else " biases"
-        rule = "" if self.rule is None else f" {self.rule.label}"
-        return f"{self.where}{part}{rule}" + (f" × {self.factor:g}" if self.factor != 1 else "")
+    def paths(self, module: nn.Module) -> list[str]:
+        """Names of the layers that are meant; raises `ValueError` where there are none."""
+        if isinstance(self.layers, str) and self.layers in KINDS:
+            kinds = KINDS[self.layers]
+            found = [path for path, layer in module.named_modules() if isinstance(layer, kinds)]
+        else:
+            every = [path for path, layer in module.named_modules() if isinstance(layer, WEIGHTED)]
+            where = PLACES[self.layers] if isinstance(self.layers, str) else self.layers
+            start, stop = where if isinstance(where, tuple) else (where, where + 1 or None)
+            found = every[start:stop]
+        if not found:
+            raise ValueError(f"{type(module).__name__} has no layer {self.layers!r}")
+        return found
 
 
 @spec
 class Compose(Scheme):
-    """`rule` for weights and `bias` for biases, except where one of `parts` says otherwise.
+    """A rule for all weights, with exceptions; each exception changes what those before it say.
 
-    Later parts go before earlier ones; factors multiply.
-
-    >>> from initlab.init import GlorotUniform, HeNormal
-    >>> some = Compose(GlorotUniform(), (For("conv", HeNormal()), For("head", Zeros())))
-    >>> some.label
-    'Glorot uniform; conv He normal; head Zeros'
+    >>> from initlab.init import Zeros
+    >>> mixed = Compose(HeNormal(), (At("head", Zeros()), At((-3, None), factor=0.5)))
+    >>> parts = mixed.plan(nn.Sequential(*(nn.Linear(2, 2) for _ in range(4))))
+    >>> [parts[f"{i}.weight"].rule.label for i in range(4)]
+    ['He normal', '0.5× He normal', '0.5× He normal', '0.5× Zeros']
     """
 
-    rule: Rule
-    parts: tuple[For, ...] = ()
-    bias: Rule = Zeros()
+    default: Rule = HeNormal()
+    exceptions: tuple[At, ...] = ()
+
     name: ClassVar[str] = "Composed"
+    source: ClassVar[str] = "zhang_2019"
+    formula: ClassVar[str] = r"W_l \sim f_l\, D_l"
+    preserves: ClassVar[str] = "what its rules preserve"
+    use: ClassVar[str] = "Layers that need a start of their own: a head of zeros, a scaled stretch."
 
     @property
     def label(self) -> str:
-        """The rule and its exceptions."""
-        return "; ".join([self.rule.label, *(part.label for part in self.parts)])
+        """The default's label and the exceptions."""
+        told = []
+        for e in self.exceptions:
+            factor = "" if e.factor == 1 else f"{e.factor:g}×"
+            rule = e.rule.label if e.rule else ""
+            told.append(" ".join(filter(None, (str(e.layers), factor, rule))))
+        return "; ".join([self.default.label, *told])
 
     def plan(self, module: nn.Module) -> dict[str, Part]:
-        """See `Scheme.plan`; raises `ValueError` for a `where` that no layer of `module` is."""
-        parts = plan(module, self.rule, self.bias)
-        for own in self.parts:
-            layers = _chosen(own.where, module)
-            names = [n for n in parts if n.rpartition(".")[0] in layers and own.part in n]
-            if not names:
-                raise ValueError(
-                    f"no {own.part} of {type(module).__name__} is {own.where!r}; known are "
-                    f"{', '.join(KINDS)}, first, head, an index or range among its layers with "
-                    "weights such as '0', '-1' or '-3:', and paths such as 'layer4.*'"
-                )
-            for name in names:
+        """See `Scheme.plan`; raises `ValueError` for an exception without a layer."""
+        parts = plan(module, self.default)
+        for exception in self.exceptions:
+            for path in exception.paths(module):
+                name = f"{path}.weight".lstrip(".")
                 before = parts[name]
-                rule = own.rule or before.rule
-                if rule is not None:
-                    scaled = rule if own.factor == 1 else Scaled(rule, own.factor)
-                    parts[name] = before._replace(rule=scaled, fans=before.fans or Fans(1, 1))
+                assert before.rule is not None
+                rule = exception.rule or before.rule
+                if exception.factor != 1:
+                    rule = Scaled(rule, exception.factor)
+                parts[name] = Part(rule, before.fans)
         return parts
-
-
-def _chosen(where: str, module: nn.Module) -> set[str]:
-    """Paths of the layers that `where` means."""
-    layers = dict(module.named_modules())
-    if where in KINDS:
-        return {path for path, layer in layers.items() if isinstance(layer, KINDS[where])}
-    weighted = [path for path, layer in layers.items() if isinstance(layer, WEIGHTED)]
-    at = {"first": "0", "head": "-1"}.get(where, where)
-    try:
-        numbers = [int(n) if n else None for n in at.split(":")]
-    except ValueError:
-        return {path for path in layers if fnmatchcase(path, where)}
-    if len(numbers) == 1:
-        [index] = numbers
-        inside = index is not None and -len(weighted) <= index < len(weighted)
-        return {weighted[index]} if inside else set()  # type: ignore[index]
-    return set(weighted[slice(*numbers)])

@@ -1,10 +1,10 @@
-"""The contract of every initialization: rules for one tensor, schemes for a whole network."""
+"""The contract of every initialization rule, and of schemes for whole modules."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from math import isfinite
-from typing import Any, ClassVar, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +32,7 @@ class Rule:
 
     #: The field's name of the rule, as it stands in legends.
     name: ClassVar[str] = ""
-    #: Citation key, LaTeX formula of an entry, what it preserves, and when to use it.
+    #: Key of the bibliography, formula in LaTeX, what it preserves, and when to use it.
     source: ClassVar[str] = ""
     formula: ClassVar[str] = ""
     preserves: ClassVar[str] = ""
@@ -59,38 +59,28 @@ class Rule:
 
 
 class Part(NamedTuple):
-    """What one parameter starts as: drawn by `rule` with `fans`, or left alone because of `why`.
-
-    A tensor of several maps stacked along its first axis, such as the queries, keys and values of
-    attention, is drawn in that many `pieces`; the row `blank`, such as an embedding's padding, is
-    zero.
-    """
+    """What one parameter starts as: drawn by `rule` with `fans`, or left alone (None) and `why`."""
 
     rule: Rule | None
-    fans: Fans | None = None
+    fans: Fans | None
     why: str = ""
-    pieces: int = 1
-    blank: int | None = None
-
-
-#: Inputs and targets that a scheme is fitted to.
-Batch: TypeAlias = tuple[Tensor, Tensor]
 
 
 @spec
 class Scheme:
-    """A frozen value that says what every parameter of a whole module starts as.
+    """A frozen value that says what every parameter of a module starts as.
 
-    The parameters of its `plan` are drawn, and a scheme that `needs_batch` is then fitted to data.
-    Neither changes the module.
+    The module is only read. A scheme that fits what was drawn to data says so by `needs_batch`.
     """
 
-    #: As for a `Rule`.
+    #: The field's name of the scheme, as it stands in legends.
     name: ClassVar[str] = ""
+    #: Key of the bibliography, formula in LaTeX, what it preserves, and when to use it.
     source: ClassVar[str] = ""
     formula: ClassVar[str] = ""
     preserves: ClassVar[str] = ""
     use: ClassVar[str] = ""
+    #: Whether `fit` looks at data.
     needs_batch: ClassVar[bool] = False
 
     @property
@@ -99,19 +89,19 @@ class Scheme:
         return self.name
 
     def plan(self, module: nn.Module) -> dict[str, Part]:
-        """What each parameter starts as, by its path: one entry for every parameter."""
+        """What each parameter of the module starts as, by its name."""
         raise NotImplementedError
 
     def fit(
         self,
         module: nn.Module,
-        params: dict[str, Tensor],
-        batch: Batch | None,
+        params: Mapping[str, Tensor],
+        batch: tuple[Tensor, Tensor],
         generator: torch.Generator,
     ) -> dict[str, Tensor]:
-        """`params` of one network, adjusted to `batch`; by default as they are."""
-        return params
+        """New values for one network that was drawn by the plan, from a batch (x, y)."""
+        return dict(params)
 
-    def rates(self, module: nn.Module) -> Mapping[str, float]:
-        """What multiplies the learning rate of a parameter, where that is not 1."""
+    def rates(self, module: nn.Module) -> dict[str, float]:
+        """What the learning rate of a parameter is multiplied by; 1 for those not named."""
         return {}

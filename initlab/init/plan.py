@@ -1,85 +1,54 @@
-"""Which rule draws which parameter of a module."""
+"""What each parameter of any module starts as under one rule."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from math import nan
-from typing import Any
+from torch import nn
 
-from torch import Tensor, nn
-from torch.nn.utils import parametrize
-
-from initlab.init.contract import Part, Rule
+from initlab.init.contract import Part, Rule, Scheme
 from initlab.init.fans import NORMS, WEIGHTED, Fans, fans
 from initlab.init.random import Constant, Zeros
+from initlab.init.scaled import Stacked
 from initlab.models.blocks import Multiplier
 
-ONES, ZEROS = Constant(1.0), Zeros()
-#: For a number that starts the same whatever its fans are.
-NO_FANS = Fans(1, 1)
+#: Modules that multiply by `weight` and add `bias`: at first one and zero.
+AFFINE = (*NORMS, Multiplier)
+_LEFT = Part(None, None, "no rule is for it: it keeps the module's own value")
 
 
-def plan(module: nn.Module, rule: Rule, bias: Rule | None = None) -> dict[str, Part]:
-    """`rule` on every weight and `bias` (zero by default) on every bias, by parameter path.
+def plan(module: nn.Module, rule: Rule | Scheme, bias: Rule | None = None) -> dict[str, Part]:
+    """What each parameter starts as, by its name; a scheme's own plan, or one rule everywhere.
 
-    Weights are those of linear layers, convolutions, embeddings (one term is summed in each
-    output) and the projections of attention. Normalization and trained multipliers start at one
-    and zero. All else, such as tokens and positions, is left alone. Parameters that several layers
-    share appear once.
+    A rule draws the weights of linear layers, convolutions and embeddings, and attention's product
+    of queries, keys and values as linear maps of their own. Biases are drawn by `bias` (zero by
+    default), normalization starts at one and zero, and all other parameters are left alone.
+
+    >>> parts = plan(nn.Sequential(nn.Linear(3, 2), nn.LayerNorm(2)), Constant(0.5))
+    >>> {name: part.rule.label for name, part in parts.items() if part.rule}
+    {'0.weight': 'Constant', '0.bias': 'Zeros', '1.weight': 'Constant', '1.bias': 'Zeros'}
     """
-    bias = ZEROS if bias is None else bias
-    parts: dict[str, Part] = {}
-    seen: set[int] = set()
-    for path, layer in module.named_modules():
-        own = _own(layer, rule, bias)
-        for name, parameter in layer.named_parameters(recurse=False):
-            if id(parameter) not in seen:
-                seen.add(id(parameter))
-                why = f"no rule is for {name!r} of {type(layer).__name__}"
-                parts[f"{path}.{name}".lstrip(".")] = own.get(name, Part(None, why=why))
-    return parts
+    if isinstance(rule, Scheme):
+        return rule.plan(module)
+    found = {}
+    for name, _ in module.named_parameters():
+        path, _, last = name.rpartition(".")
+        found[name] = _part(module.get_submodule(path), last, rule, bias or Zeros())
+    return found
 
 
-def _own(layer: nn.Module, rule: Rule, bias: Rule) -> Mapping[str, Part]:
-    """What the parameters of one layer start as, by name."""
-    if parametrize.is_parametrized(layer):
-        return {}  # its weight is computed from other parameters
-    if isinstance(layer, WEIGHTED):
-        return {"weight": Part(rule, fans(layer)), "bias": Part(bias, fans(layer))}
-    if isinstance(layer, (*NORMS, Multiplier)):
-        return {"weight": Part(ONES, NO_FANS), "bias": Part(ZEROS, NO_FANS)}
+def _part(layer: nn.Module, name: str, rule: Rule, bias: Rule) -> Part:
+    """One parameter of one layer."""
+    if isinstance(layer, WEIGHTED) and name in ("weight", "bias"):
+        return Part(rule if name == "weight" else bias, fans(layer))
+    if isinstance(layer, AFFINE) and name in ("weight", "bias"):
+        return Part(Constant(1.0) if name == "weight" else Zeros(), Fans(1, 1))
     if isinstance(layer, nn.Embedding):
-        of = Fans(1, layer.embedding_dim)
-        return {"weight": Part(rule, of, blank=layer.padding_idx)}
+        return Part(rule, Fans(1, layer.embedding_dim))  # a look-up sums one term
     if isinstance(layer, nn.MultiheadAttention):
-        E, k, v = layer.embed_dim, layer.kdim, layer.vdim
-        assert k is not None and v is not None
-        return {
-            "in_proj_weight": Part(rule, Fans(E, E), pieces=3),
-            "in_proj_bias": Part(bias, Fans(E, E), pieces=3),
-            "q_proj_weight": Part(rule, Fans(E, E)),
-            "k_proj_weight": Part(rule, Fans(k, E)),
-            "v_proj_weight": Part(rule, Fans(v, E)),
-        }
-    return {}
-
-
-def described(module: nn.Module, parts: Mapping[str, Part]) -> list[dict[str, Any]]:
-    """One row for each parameter: path, shape, kind of layer, what it starts as, fans, variance."""
-    tensors: dict[str, Tensor] = dict(module.named_parameters())
-    rows = []
-    for name, part in parts.items():
-        owner = module.get_submodule(name.rpartition(".")[0])
-        rule, of = part.rule, part.fans
-        rows.append(
-            {
-                "parameter": name,
-                "shape": tuple(tensors[name].shape),
-                "kind": type(owner).__name__,
-                "start": rule.label if rule else f"left alone: {part.why}",
-                "fan_in": of.fan_in if of else nan,
-                "fan_out": of.fan_out if of else nan,
-                "variance": rule.variance(of) if rule and of else nan,
-            }
-        )
-    return rows
+        if name == "in_proj_bias":
+            return Part(bias, Fans(layer.embed_dim, layer.embed_dim))
+        if name == "in_proj_weight":
+            return Part(Stacked(rule, 3), Fans(layer.embed_dim, layer.embed_dim))
+        if name.endswith("proj_weight"):
+            inputs = {"q": layer.embed_dim, "k": layer.kdim, "v": layer.vdim}[name[0]]
+            return Part(rule, Fans(inputs, layer.embed_dim))
+    return _LEFT

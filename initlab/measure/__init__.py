@@ -1,1 +1,9 @@
 """What is measured of networks, and what theory says the measurement should be."""
+
+from __future__ import annotations
+
+from initlab.measure.contract import Measure
+from initlab.measure.propagation import Correlation, Signal
+from initlab.measure.signal import Lengths
+
+__all__ = ["Correlation", "Lengths", "Measure", "Signal"]

@@ -6,10 +6,13 @@ a convolution the mean runs over channels and positions.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from initlab.measure.contract import Row, check_image, check_layers
 from initlab.models import Model, Params
 from initlab.spec import spec
 
@@ -43,6 +46,36 @@ def empirical_variance(M: np.ndarray) -> np.ndarray:
     return M[:, 1:].var(axis=1)
 
 
+def random_unit_inputs(count: int, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """One input per network, uniform on the unit sphere: (count, 1, *shape)."""
+    x = torch.empty(count, 1, *shape).normal_(generator=generator)
+    return x / x.flatten(1).norm(dim=1).view(count, 1, *[1] * len(shape))
+
+
+def kept(layers: str, depth: int) -> list[int]:
+    """Indices of the layers that are reported: all of 0 … depth, or the ends."""
+    return list(range(depth + 1)) if layers == "all" else [0, depth]
+
+
+def moments(now: np.ndarray, before: np.ndarray | None) -> dict[str, float]:
+    """Moments over networks of a layer's lengths, (R,), and of their ratio to the layer before.
+
+    `mean`, `mean_square` and `median`; `dead`, the share that is zero; `ratio_mean` and
+    `ratio_mean_square` over the networks that were still alive in the layer before.
+    """
+    found = {
+        "mean": float(now.mean()),
+        "mean_square": float(np.square(now).mean()),
+        "median": float(np.median(now)),
+        "dead": float((now == 0).mean()),
+    }
+    if before is not None and (alive := before > 0).any():
+        ratio = now[alive] / before[alive]
+        found["ratio_mean"] = float(ratio.mean())
+        found["ratio_mean_square"] = float(np.square(ratio).mean())
+    return found
+
+
 @spec
 class Lengths:
     """Which lengths a run at initialization reports.
@@ -56,54 +89,43 @@ class Lengths:
     layers: str = "last"
     reduce: bool = False
 
+    examples: ClassVar[int] = 1
+
     def __post_init__(self) -> None:
         """Refuse unknown choices of layers and what is no index."""
-        if self.layers not in ("last", "all"):
-            raise ValueError(f"layers must be 'last' or 'all', not {self.layers!r}")
-        if self.image is not None and (type(self.image) is not int or self.image < 0):
-            raise ValueError(
-                "image must be the index of a training image, 0 or larger, or None for random "
-                f"inputs, not {self.image!r}"
-            )
+        check_layers(self.layers)
+        check_image(self.image)
 
+    def inputs(self, count: int, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """See `random_unit_inputs`."""
+        return random_unit_inputs(count, shape, generator)
 
-def random_unit_inputs(count: int, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """One input per network, uniform on the unit sphere: (count, 1, *shape)."""
-    x = torch.empty(count, 1, *shape).normal_(generator=generator)
-    return x / x.flatten(1).norm(dim=1).view(count, 1, *[1] * len(shape))
+    def values(
+        self, model: Model, params: Params, x: Tensor, generator: torch.Generator
+    ) -> np.ndarray:
+        """See `lengths`; draws nothing."""
+        return lengths(model, params, x).numpy()
 
+    def report(self, values: np.ndarray) -> list[Row]:
+        """Rows (network, layer, step, statistic, value) of lengths M, (networks, d + 1).
 
-def report(measure: Lengths, M: np.ndarray) -> list[tuple[int, int, int, str, float]]:
-    """Rows (network, layer, step, statistic, value) of lengths M, (networks, d + 1).
-
-    The statistic of a network is `length`, M_j. Reduced: `mean`, `mean_square` and `median` of
-    M_j, `ratio_mean` and `ratio_mean_square` of M_j/M_{j−1} over networks still alive at j − 1,
-    `dead` (share with M_j = 0), and `variance_mean` and `variance_median` of V̂ar[M]. Reduced
-    rows have network −1. No row is tied to a training step: step −1.
-    """
-    depth = M.shape[1] - 1
-    keep = range(depth + 1) if measure.layers == "all" else (0, depth)
-    if not measure.reduce:
-        return [(r, j, -1, "length", float(M[r, j])) for j in keep for r in range(len(M))]
-    variance = empirical_variance(M)
-    reduced = []
-    for j in keep:
-        reduced += [
-            (-1, j, -1, "mean", float(M[:, j].mean())),
-            (-1, j, -1, "mean_square", float(np.square(M[:, j]).mean())),
-            (-1, j, -1, "median", float(np.median(M[:, j]))),
-            (-1, j, -1, "dead", float((M[:, j] == 0).mean())),
+        The statistic of a network is `length`, M_j. Reduced: the `moments` of M_j and of
+        M_j/M_{j−1}, and `variance_mean` and `variance_median` of V̂ar[M]. Reduced rows have
+        network −1. No row is tied to a training step: step −1.
+        """
+        depth = values.shape[1] - 1
+        keep = kept(self.layers, depth)
+        if not self.reduce:
+            return [
+                (r, j, -1, "length", float(values[r, j])) for j in keep for r in range(len(values))
+            ]
+        variance = empirical_variance(values)
+        rows: list[Row] = []
+        for j in keep:
+            found = moments(values[:, j], values[:, j - 1] if j > 0 else None)
+            rows += [(-1, j, -1, name, value) for name, value in found.items()]
+        return [
+            *rows,
+            (-1, depth, -1, "variance_mean", float(variance.mean())),
+            (-1, depth, -1, "variance_median", float(np.median(variance))),
         ]
-        if j > 0:
-            alive = M[:, j - 1] > 0
-            if alive.any():
-                ratio = M[alive, j] / M[alive, j - 1]
-                reduced += [
-                    (-1, j, -1, "ratio_mean", float(ratio.mean())),
-                    (-1, j, -1, "ratio_mean_square", float(np.square(ratio).mean())),
-                ]
-    return [
-        *reduced,
-        (-1, depth, -1, "variance_mean", float(variance.mean())),
-        (-1, depth, -1, "variance_median", float(np.median(variance))),
-    ]

@@ -76,11 +76,14 @@ class ConvNet:
         h = x.repeat(1, R, 1, 1) if x.dim() == 4 else x.transpose(0, 1).flatten(1, 2)
         pad = self.kernel // 2
 
-        def show(h: Tensor) -> None:
-            if tap:
-                tap(h.unflatten(1, (R, -1)).movedim(0, -1))
+        def show(h: Tensor) -> Tensor:
+            if not tap:
+                return h
+            seen = h.unflatten(1, (R, -1)).movedim(0, -1)
+            tap(seen)
+            return seen.movedim(-1, 0).flatten(1, 2)  # a view: what was seen is what is used
 
-        show(h)
+        h = show(h)
         for j in range(1, self.depth + 1):
             W = params[f"layer{j}.weight"].flatten(0, 1)
             b = params.get(f"layer{j}.bias")
@@ -89,8 +92,7 @@ class ConvNet:
                 h = F.conv2d(F.pad(h, (pad,) * 4, mode="circular"), W, flat, groups=R)
             else:
                 h = F.conv2d(h, W, flat, padding=pad, groups=R)
-            h = phi(h)
-            show(h)
+            h = show(phi(h))
         h = h.unflatten(1, (R, -1)).transpose(0, 1)  # (R, B, channels, H, W)
         if self.outputs is None:
             return h

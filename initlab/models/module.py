@@ -94,8 +94,15 @@ class ModuleModel:
             # Not stack[r]: the gradient of R selections is R tensors of the stack's full size.
             own.setdefault(child, {})[rest] = stack.unbind()
         h = [x] * R if x.dim() == 4 else list(x.unbind())
-        if tap:
-            tap(torch.stack(h).movedim(1, -1))
+
+        def show(h: list[Tensor]) -> list[Tensor]:
+            if not tap:
+                return h
+            seen = torch.stack(h).movedim(1, -1)
+            tap(seen)
+            return list(seen.movedim(-1, 1).unbind())  # views: what was seen is what is used
+
+        h = show(h)
         for name, child_module in module.named_children():
             stacks = own.get(name, {})
             try:
@@ -109,8 +116,8 @@ class ModuleModel:
                     "give two or more examples, larger images, running means and variances "
                     f"(evaluation), or norm='none'; the input has shape {tuple(x.shape)}"
                 ) from error
-            if tap and name.startswith(TAPPED):
-                tap(torch.stack(h).movedim(1, -1))
+            if name.startswith(TAPPED):
+                h = show(h)
         return torch.stack(h)
 
 

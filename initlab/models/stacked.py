@@ -12,7 +12,8 @@ from initlab.models import products
 
 #: Parameters of R networks: name → tensor (R, *shape).
 Params: TypeAlias = Mapping[str, Tensor]
-#: Called with the input and then with each hidden layer's output, (R, units, ..., batch).
+#: Called with the input and then with each hidden layer's output, (R, units, ..., batch). The
+#: network goes on from the very tensor that was seen, so that one may differentiate by it.
 Tap: TypeAlias = Callable[[Tensor], None]
 
 

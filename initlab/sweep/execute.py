@@ -15,15 +15,14 @@ from torch import Tensor, nn
 from initlab import data as data_module
 from initlab.data import DataSet
 from initlab.init import Scheme, initialize
-from initlab.measure.signal import lengths, random_unit_inputs, report
+from initlab.measure.contract import Row
 from initlab.models import parameter_count
 from initlab.spec import canonical, key, seed_of
 from initlab.sweep.runs import Run
 from initlab.threads import in_threads
 from initlab.train import Outcome, fit
 
-#: Rows of a result: (network, layer, step, statistic, value).
-Rows = list[tuple[int, int, int, str, float]]
+Rows = list[Row]
 #: What the store takes: (key, run as JSON, seconds, rows).
 Result = tuple[str, str, float, Rows]
 
@@ -39,33 +38,32 @@ def _generator(run: Run, *purpose: Any) -> torch.Generator:
 
 
 def _measure(run: Run, device: str) -> Rows:
-    """Draw the networks of a run in chunks and report their lengths."""
-    assert run.measure is not None
+    """Draw the networks of a run in chunks and report what it measures of them."""
+    measure = run.measure
+    assert measure is not None
     module, shape = run.model.build("meta"), run.model.input_shape
     at_once = max(1, CHUNK_WEIGHTS // parameter_count(run.model))
-    image = None
+    images = None
     if run.data is not None:
-        assert run.measure.image is not None
+        assert measure.image is not None
         train = data_module.load(run.data, device).train
-        if not 0 <= run.measure.image < len(train.y):
-            raise ValueError(
-                f"image {run.measure.image} is not among the {len(train.y)} of {run.data.name}"
-            )
-        image = train.x[run.measure.image].reshape(1, *shape)
+        end = measure.image + measure.examples
+        if end > len(train.y):
+            raise ValueError(f"image {end - 1} is not among the {len(train.y)} of {run.data.name}")
+        images = train.x[measure.image : end].reshape(-1, *shape)
 
     def draw(chunk: int) -> np.ndarray:
         count = min(at_once, run.networks - chunk * at_once)
         weights = _generator(run, "weights", chunk)
         params = initialize(module, run.init, weights, bias=run.bias, count=count, device=device)
-        if image is None:
-            x = random_unit_inputs(count, shape, _generator(run, "input", chunk)).to(device)
-        else:
-            x = image
-        return lengths(run.model, params, x).numpy()
+        x = images
+        if x is None:
+            x = measure.inputs(count, shape, _generator(run, "input", chunk)).to(device)
+        return measure.values(run.model, params, x, _generator(run, "direction", chunk))
 
     chunks = range(ceil(run.networks / at_once))
-    M = in_threads(draw, chunks) if device == "cpu" else [draw(chunk) for chunk in chunks]
-    return report(run.measure, np.concatenate(M))
+    values = in_threads(draw, chunks) if device == "cpu" else [draw(chunk) for chunk in chunks]
+    return measure.report(np.concatenate(values))
 
 
 def _start(run: Run, module: nn.Module, data: DataSet, device: str) -> dict[str, Tensor]:

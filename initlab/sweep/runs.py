@@ -13,8 +13,8 @@ import pandas as pd
 from initlab.augment import Augment
 from initlab.data import Data
 from initlab.init import Rule, Scheme, Zeros
+from initlab.measure import Measure
 from initlab.measure.displacement import Displacement
-from initlab.measure.signal import Lengths
 from initlab.models import Model
 from initlab.noise import LabelNoise
 from initlab.spec import flat, from_plain, key, spec, to_plain
@@ -35,9 +35,9 @@ class Run:
     """All that decides a result: nothing else may.
 
     With a `budget` the run trains one network on `data`; with `measure` it draws `networks`
-    networks and reports their lengths at initialization. `seed` decides the weights, `order`
-    the batches and their augmentation, the seed of `noise` the wrong labels; by default all runs
-    share batches and labels, so that they can be compared in pairs. With a `start` the layers
+    networks and reports what it measures of them at initialization. `seed` decides the weights,
+    `order` the batches and their augmentation, the seed of `noise` the wrong labels; by default all
+    runs share batches and labels, so that they can be compared in pairs. With a `start` the layers
     below the head begin where another run ended.
     """
 
@@ -47,7 +47,7 @@ class Run:
     bias: Rule = Zeros()
     seed: int = 0
     networks: int = 1
-    measure: Lengths | None = None
+    measure: Measure | None = None
     optimizer: Optimizer = SGD()
     budget: Budget | None = None
     order: int = 0
@@ -66,7 +66,7 @@ class Run:
         if self.budget is not None and (self.data is None or self.networks != 1):
             raise ValueError("a run that trains needs data, and trains one network")
         if self.measure is not None and (self.measure.image is None) != (self.data is None):
-            raise ValueError("lengths are measured on an image of data, or without data")
+            raise ValueError("a measure looks at an image of data, or has none and is without data")
         if self.networks < 1:
             raise ValueError(f"networks must be ≥ 1, not {self.networks}")
         if self.budget is None:
@@ -101,6 +101,7 @@ def grid(base: Run, **axes: Iterable[Any]) -> list[Run]:
     Raises `ValueError` for a field that a run does not have.
 
     >>> from initlab.init import HeNormal, LecunNormal
+    >>> from initlab.measure import Lengths
     >>> from initlab.models import MLP
     >>> base = Run(MLP.constant(20, 10), HeNormal(), measure=Lengths(), networks=100)
     >>> len(grid(base, init=[HeNormal(), LecunNormal()], seed=range(10)))

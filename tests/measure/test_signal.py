@@ -22,7 +22,6 @@ from initlab.measure.signal import (
     empirical_variance,
     lengths,
     random_unit_inputs,
-    report,
 )
 from initlab.models import MLP, ConvNet, ResidualMLP
 
@@ -148,7 +147,7 @@ def test_random_inputs_have_unit_length():
 
 def test_report_of_single_networks():
     M = np.array([[1.0, 2.0, 4.0], [1.0, 0.0, 0.0]])
-    rows = report(Lengths(), M)
+    rows = Lengths().report(M)
     assert (0, 2, -1, "length", 4.0) in rows
     assert (1, 0, -1, "length", 1.0) in rows
     assert not [r for r in rows if r[1] == 1]
@@ -156,7 +155,7 @@ def test_report_of_single_networks():
 
 def test_report_of_moments():
     M = np.array([[1.0, 2.0, 4.0], [1.0, 0.0, 0.0]])
-    values = {(j, name): v for _, j, _, name, v in report(Lengths(layers="all", reduce=True), M)}
+    values = {(j, name): v for _, j, _, name, v in Lengths(layers="all", reduce=True).report(M)}
     assert values[1, "mean"] == 1
     assert values[1, "mean_square"] == 2
     assert values[2, "dead"] == 0.5
