@@ -13,7 +13,7 @@ from initlab.init.fitted import LSUV, DataDependent, Whitening
 from initlab.init.gradinit import GradInit
 from initlab.init.identity import IDInit, PaddedIdentity
 from initlab.init.mup import MuP, param_groups
-from initlab.init.plan import plan
+from initlab.init.plan import describe, plan
 from initlab.init.quotient import MetaInit, gradient_quotient
 from initlab.init.random import (
     Constant,
@@ -202,6 +202,7 @@ __all__ = [
     "Whitening",
     "ZeroGamma",
     "Zeros",
+    "describe",
     "fans",
     "gain",
     "gaussian_mean",

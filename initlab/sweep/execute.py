@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from initlab import data as data_module
-from initlab.data import DataSet
 from initlab.init import Scheme, initialize
 from initlab.measure.contract import Row
 from initlab.models import parameter_count
@@ -29,12 +28,34 @@ Result = tuple[str, str, float, Rows]
 #: Weights drawn at once for networks that are only looked at. Part of a result's definition:
 #: each chunk has its own seed.
 CHUNK_WEIGHTS = 2**22
-#: Training samples that a scheme is fitted to.
-FITTED = 256
+#: Training examples that a scheme is given which looks at data. Part of a result's definition.
+FITTED_ON = 256
 
 
 def _generator(run: Run, *purpose: Any) -> torch.Generator:
     return torch.Generator().manual_seed(seed_of(run.seed, *purpose))
+
+
+def _initialize(
+    run: Run, module: nn.Module, chunk: int, device: str, count: int | None = None
+) -> dict[str, Tensor]:
+    """What a run starts from; schemes that look at data see examples that its `order` draws."""
+    batch = None
+    if isinstance(run.init, Scheme) and run.init.needs_batch:
+        assert run.data is not None
+        train = data_module.load(run.data, device).train
+        drawn = torch.Generator().manual_seed(seed_of(run.order, "fitted"))
+        chosen = torch.randperm(len(train.y), generator=drawn)[:FITTED_ON].to(train.x.device)
+        batch = train.x[chosen].reshape(-1, *run.model.input_shape), train.y[chosen]
+    return initialize(
+        module,
+        run.init,
+        _generator(run, "weights", chunk),
+        bias=run.bias,
+        count=count,
+        device=device,
+        batch=batch,
+    )
 
 
 def _measure(run: Run, device: str) -> Rows:
@@ -54,8 +75,7 @@ def _measure(run: Run, device: str) -> Rows:
 
     def draw(chunk: int) -> np.ndarray:
         count = min(at_once, run.networks - chunk * at_once)
-        weights = _generator(run, "weights", chunk)
-        params = initialize(module, run.init, weights, bias=run.bias, count=count, device=device)
+        params = _initialize(run, module, chunk, device, count)
         x = images
         if x is None:
             x = measure.inputs(count, shape, _generator(run, "input", chunk)).to(device)
@@ -66,21 +86,9 @@ def _measure(run: Run, device: str) -> Rows:
     return measure.report(np.concatenate(values))
 
 
-def _start(run: Run, module: nn.Module, data: DataSet, device: str) -> dict[str, Tensor]:
+def _start(run: Run, module: nn.Module, device: str) -> dict[str, Tensor]:
     """The parameters from which a run trains."""
-    batch = None
-    if isinstance(run.init, Scheme) and run.init.needs_batch:  # the first samples, and real weights
-        module = run.model.build(device)
-        x = data.train.x[:FITTED].reshape(-1, *run.model.input_shape)
-        batch = x, data.train.y[:FITTED]
-    params = initialize(
-        module,
-        run.init,
-        _generator(run, "weights", 0),
-        bias=run.bias,
-        device=device,
-        batch=batch,
-    )
+    params = _initialize(run, module, 0, device)
     if run.start is not None:
         end = _ending(run.start.run, device)
         params |= {n: end[n] for n in params if not n.startswith("head.")}
@@ -103,9 +111,8 @@ def _fit(runs: Sequence[Run], device: str) -> list[Outcome]:
     assert first.data is not None and first.budget is not None
     module = first.model.build("meta")
     data = data_module.load(first.data, device)
-    starts = [_start(r, module, data, device) for r in runs]
+    starts = [_start(r, module, device) for r in runs]
     orders = {r.order: torch.Generator().manual_seed(seed_of(r.order, "order")) for r in runs}
-    rates = [r.init.rates(module) if isinstance(r.init, Scheme) else {} for r in runs]
     labels = {r.noise: r.noise(data.train.y, data.classes) for r in runs if r.noise is not None}
     targets = None
     if labels:
@@ -124,8 +131,14 @@ def _fit(runs: Sequence[Run], device: str) -> list[Outcome]:
         augment=first.augment,
         curves=first.curves,
         watch=first.watch,
-        rates=rates if any(rates) else None,
+        rates=_rates(runs, module),
     )
+
+
+def _rates(runs: Sequence[Run], module: nn.Module) -> list[dict[str, float]] | None:
+    """Multipliers of each run's learning rates, where any scheme has some."""
+    rates = [dict(r.init.rates(module)) if isinstance(r.init, Scheme) else {} for r in runs]
+    return rates if any(rates) else None
 
 
 def execute(runs: Sequence[Run], device: str = "cpu") -> list[Result]:

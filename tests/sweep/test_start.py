@@ -41,7 +41,7 @@ TUNED = Run(
 
 def test_the_body_is_the_source_s_end_and_the_head_is_new():
     module = TUNED.model.build("meta")
-    began = _start(TUNED, module, load(FIRST), "cpu")
+    began = _start(TUNED, module, "cpu")
     source = initialize(
         SOURCE.model.build("meta"),
         HeNormal(),
@@ -55,7 +55,7 @@ def test_the_body_is_the_source_s_end_and_the_head_is_new():
         budget=SOURCE.budget,
         order=torch.Generator().manual_seed(seed_of(0, "order")),
     )
-    fresh = _start(dataclasses.replace(TUNED, start=None), module, load(FIRST), "cpu")
+    fresh = _start(dataclasses.replace(TUNED, start=None), module, "cpu")
     for name in began:
         expected = fresh[name] if name.startswith("head.") else end.params[name]
         torch.testing.assert_close(began[name], expected)
