@@ -44,14 +44,8 @@ class At:
         """Refuse unknown layers and what is no factor."""
         check_number("factor", self.factor, negative=True)
         given = self.layers
-        known = type(given) is int
-        if isinstance(given, str):
-            known = given in (*KINDS, *PLACES) or "." in given or "*" in given
-        if isinstance(given, tuple):
-            known = (
-                len(given) == 2 and type(given[0]) is int and type(given[1]) in (int, type(None))
-            )
-        if not known:
+        known = not isinstance(given, str) or given in (*KINDS, *PLACES)
+        if not known and "." not in given and "*" not in given:
             raise ValueError(
                 f"layers must be one of {', '.join((*KINDS, *PLACES))}, an index, a pair of "
                 f"indices or a path with wildcards, not {given!r}"
