@@ -44,8 +44,8 @@ class At:
         """Refuse unknown layers and what is no factor."""
         check_number("factor", self.factor, negative=True)
         given = self.layers
-        known = not isinstance(given, str) or given in (*KINDS, *PLACES)
-        if not known and "." not in given and "*" not in given:
+        named = given in (*KINDS, *PLACES)
+        if isinstance(given, str) and not named and "." not in given and "*" not in given:
             raise ValueError(
                 f"layers must be one of {', '.join((*KINDS, *PLACES))}, an index, a pair of "
                 f"indices or a path with wildcards, not {given!r}"
@@ -60,7 +60,7 @@ class At:
             found = [
                 path
                 for path, layer in module.named_modules()
-                if fnmatchcase(path, self.layers) and isinstance(layer, (*WEIGHTED, *NORMS))
+                if fnmatchcase(path, str(self.layers)) and isinstance(layer, (*WEIGHTED, *NORMS))
             ]
         else:
             every = [path for path, layer in module.named_modules() if isinstance(layer, WEIGHTED)]
