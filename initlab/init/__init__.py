@@ -5,8 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from initlab.init.contract import Rule
-from initlab.init.fans import NORMS, WEIGHTED, Fans, fans, gain, gaussian_mean
+from initlab.init.contract import Part, Rule, Scheme
+from initlab.init.evaluate import check_batch
+from initlab.init.fans import Fans, fans, gain, gaussian_mean
+from initlab.init.fitted import LSUV, DataDependent, Whitening
+from initlab.init.gradinit import GradInit
+from initlab.init.identity import IDInit, PaddedIdentity
+from initlab.init.mup import MuP, param_groups
+from initlab.init.plan import plan
+from initlab.init.quotient import MetaInit, gradient_quotient
 from initlab.init.random import (
     Constant,
     GlorotNormal,
@@ -22,7 +29,9 @@ from initlab.init.random import (
     VarianceScaling,
     Zeros,
 )
+from initlab.init.residual import Fixup, ResidualScaling, ReZero, SkipInit, ZeroGamma
 from initlab.init.structured import Orthogonal
+from initlab.init.weightnorm import FixedLength, WeightNorm, WeightNormData
 
 #: Every rule, by the name that a parameter or a command line uses.
 RULES: dict[str, Rule] = {
@@ -43,35 +52,59 @@ RULES: dict[str, Rule] = {
 }
 
 
-def rule(name: str) -> Rule:
-    """The rule of that name; raises `ValueError` naming the known ones.
+#: Every scheme, by the name that a parameter or a command line uses.
+SCHEMES: dict[str, Scheme] = {
+    "fixup": Fixup(),
+    "skipinit": SkipInit(),
+    "rezero": ReZero(),
+    "zero_gamma": ZeroGamma(),
+    "residual_root": ResidualScaling(),
+    "residual_linear": ResidualScaling(power=1.0),
+    "mup": MuP(),
+    "mup_sgd": MuP(optimizer="sgd"),
+    "lsuv": LSUV(),
+    "data_dependent": DataDependent(),
+    "whitening": Whitening(),
+    "metainit": MetaInit(),
+    "gradinit": GradInit(),
+    "idinit": IDInit(),
+    "weight_norm": WeightNorm(),
+    "weight_norm_data": WeightNormData(),
+}
+
+
+def rule(name: str) -> Rule | Scheme:
+    """The rule or scheme of that name; raises `ValueError` naming the known ones.
 
     >>> rule("he_normal")
     HeNormal(scale=2.0, mode='fan_in', distribution='normal')
     """
-    if name not in RULES:
-        raise ValueError(f"unknown initializer {name!r}; known: {', '.join(RULES)}")
-    return RULES[name]
+    known = RULES | SCHEMES
+    if name not in known:
+        raise ValueError(f"unknown initializer {name!r}; known: {', '.join(known)}")
+    return known[name]
 
 
 def initialize(
     module: nn.Module,
-    rule: Rule,
+    rule: Rule | Scheme,
     generator: torch.Generator,
     *,
     bias: Rule | None = None,
     count: int | None = None,
     device: str | torch.device = "cpu",
+    batch: tuple[Tensor, Tensor] | None = None,
 ) -> dict[str, Tensor]:
-    """New values for the weights of every linear layer and convolution, and for their biases.
+    """New values for the parameters that the rule or scheme sets, by their names (see `plan`).
 
-    Normalization layers start as in torch, with weights of one and biases of zero, and draw
-    nothing. The module is only read (it may live on the meta device); put the values in with
+    A rule draws weights; biases are zero unless `bias` is given, and normalization layers start
+    as in torch, with weights of one and biases of zero, and draw nothing. The module is only read
+    (it may live on the meta device); put the values in with
     `module.load_state_dict(params, strict=False)`. With `count`, that many independent networks
-    are drawn at once and each tensor is (count, *shape). Biases are zero unless `bias` is given.
+    are drawn at once and each tensor is (count, *shape). Some schemes look at a `batch` (x, y).
 
     Raises `TypeError` for what is no module, rule or generator, and `ValueError` for a module
-    without such layers and a count below 1.
+    without anything to set, a count below 1, and a scheme that is not given the batch it needs.
 
     >>> layer = nn.Linear(3, 2)
     >>> params = initialize(layer, HeNormal(), torch.Generator().manual_seed(0))
@@ -80,26 +113,31 @@ def initialize(
     """
     bias = Zeros() if bias is None else bias
     _check(module, rule, bias, generator, count)
+    if isinstance(rule, Scheme) and rule.needs_batch and batch is None:
+        raise ValueError(
+            f"{rule.label} looks at data: give initialize(…, batch=(x, y)), inputs and targets"
+        )
     params: dict[str, Tensor] = {}
-    for path, layer in module.named_modules():
-        if isinstance(layer, WEIGHTED):
-            of, rules = fans(layer), (rule, bias)
-        elif isinstance(layer, NORMS):
-            of, rules = Fans(1, 1), (Constant(1.0), Zeros())  # whatever the fans
-        else:
-            continue
-        for name, how in zip(("weight", "bias"), rules, strict=True):
-            tensor = getattr(layer, name)
-            if tensor is None:
-                continue
-            drawn = how.stack(of, tuple(tensor.shape), generator, count or 1)
-            value = drawn if count is not None else drawn[0]
-            params[f"{path}.{name}".lstrip(".")] = value.to(device)
+    for name, part in plan(module, rule, bias).items():
+        if part.rule is not None and part.fans is not None:
+            shape = tuple(module.get_parameter(name).shape)
+            drawn = part.rule.stack(part.fans, shape, generator, count or 1)
+            params[name] = (drawn if count is not None else drawn[0]).to(device)
     if not params:
         raise ValueError(
             f"{type(module).__name__} has nothing to initialize: no linear layer and no convolution"
         )
-    return params
+    if not isinstance(rule, Scheme) or not rule.needs_batch:
+        return params
+    x, y = check_batch(batch)
+    here = x.to(device), y.to(device)
+    if count is None:
+        return rule.fit(module, params, here, generator)
+    fitted = [
+        rule.fit(module, {name: p[r] for name, p in params.items()}, here, generator)
+        for r in range(count)
+    ]
+    return {name: torch.stack([own[name] for own in fitted]) for name in params}
 
 
 def _check(module: object, rule: object, bias: object, generator: object, count: object) -> None:
@@ -107,8 +145,8 @@ def _check(module: object, rule: object, bias: object, generator: object, count:
         raise TypeError(
             f"initialize takes a torch module, not {module!r}; build() makes one of a model"
         )
-    for name, given in (("rule", rule), ("bias", bias)):
-        if not isinstance(given, Rule):
+    for name, given, kinds in (("rule", rule, (Rule, Scheme)), ("bias", bias, Rule)):
+        if not isinstance(given, kinds):
             raise TypeError(
                 f"{name} must be a rule such as HeNormal(), not {given!r}; rule('he_normal') looks "
                 "one up by its name"
@@ -125,26 +163,48 @@ def _check(module: object, rule: object, bias: object, generator: object, count:
 
 
 __all__ = [
+    "LSUV",
     "RULES",
+    "SCHEMES",
     "Constant",
+    "DataDependent",
     "Fans",
+    "FixedLength",
+    "Fixup",
     "GlorotNormal",
     "GlorotTruncated",
     "GlorotUniform",
+    "GradInit",
     "HeNormal",
     "HeTruncated",
     "HeTruncatedUncorrected",
     "HeUniform",
+    "IDInit",
     "LecunNormal",
+    "MetaInit",
+    "MuP",
     "Normal",
     "Orthogonal",
+    "PaddedIdentity",
+    "Part",
+    "ReZero",
+    "ResidualScaling",
     "Rule",
+    "Scheme",
+    "SkipInit",
     "TorchDefault",
     "VarianceScaling",
+    "WeightNorm",
+    "WeightNormData",
+    "Whitening",
+    "ZeroGamma",
     "Zeros",
     "fans",
     "gain",
     "gaussian_mean",
+    "gradient_quotient",
     "initialize",
+    "param_groups",
+    "plan",
     "rule",
 ]

@@ -1,12 +1,13 @@
-"""The contract of every initialization rule."""
+"""The contract of every initialization rule, and of schemes for whole modules."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import isfinite
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from initlab.init.fans import Fans
 from initlab.spec import spec
@@ -31,6 +32,11 @@ class Rule:
 
     #: The field's name of the rule, as it stands in legends.
     name: ClassVar[str] = ""
+    #: Key of the bibliography, formula in LaTeX, what it preserves, and when to use it.
+    source: ClassVar[str] = ""
+    formula: ClassVar[str] = ""
+    preserves: ClassVar[str] = ""
+    use: ClassVar[str] = ""
 
     @property
     def label(self) -> str:
@@ -50,3 +56,52 @@ class Rule:
     def variance(self, fans: Fans) -> float:
         """The variance that each entry is declared to have."""
         raise NotImplementedError
+
+
+class Part(NamedTuple):
+    """What one parameter starts as: drawn by `rule` with `fans`, or left alone (None) and `why`."""
+
+    rule: Rule | None
+    fans: Fans | None
+    why: str = ""
+
+
+@spec
+class Scheme:
+    """A frozen value that says what every parameter of a module starts as.
+
+    The module is only read. A scheme that fits what was drawn to data says so by `needs_batch`.
+    """
+
+    #: The field's name of the scheme, as it stands in legends.
+    name: ClassVar[str] = ""
+    #: Key of the bibliography, formula in LaTeX, what it preserves, and when to use it.
+    source: ClassVar[str] = ""
+    formula: ClassVar[str] = ""
+    preserves: ClassVar[str] = ""
+    use: ClassVar[str] = ""
+    #: Whether `fit` looks at data.
+    needs_batch: ClassVar[bool] = False
+
+    @property
+    def label(self) -> str:
+        """How figures and frames call this scheme."""
+        return self.name
+
+    def plan(self, module: nn.Module) -> dict[str, Part]:
+        """What each parameter of the module starts as, by its name."""
+        raise NotImplementedError
+
+    def fit(
+        self,
+        module: nn.Module,
+        params: Mapping[str, Tensor],
+        batch: tuple[Tensor, Tensor],
+        generator: torch.Generator,
+    ) -> dict[str, Tensor]:
+        """New values for one network that was drawn by the plan, from a batch (x, y)."""
+        return dict(params)
+
+    def rates(self, module: nn.Module) -> dict[str, float]:
+        """What the learning rate of a parameter is multiplied by; 1 for those not named."""
+        return {}

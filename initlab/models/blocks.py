@@ -4,9 +4,30 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from initlab.models.activations import Activation
+
+
+class Multiplier(nn.Module):
+    """A residual branch times one number that is trained (SkipInit, ReZero, Fixup)."""
+
+    bias = None
+
+    def __init__(self, device: str | torch.device | None = None) -> None:
+        """The number is 1 until it is initialized."""
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones((), device=device))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The product."""
+        return self.weight * x
+
+
+def multiplier(trained: bool) -> nn.Module:
+    """A `Multiplier`, or nothing: what a residual branch ends in."""
+    return Multiplier() if trained else nn.Identity()
 
 
 def convolution(

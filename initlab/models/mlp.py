@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from initlab.models.activations import Activation, activation, overwriting
+from initlab.models.blocks import Multiplier
 from initlab.models.stacked import (
     NORMALIZATIONS,
     Params,
@@ -99,10 +100,20 @@ class MLP:
 
 
 class ResidualBlock(nn.Module):
-    """x + η N(x), where N is ReLU(W x + b), or W₂ ReLU(W₁ x + b₁) + b₂."""
+    """x + η N(x), where N is ReLU(W x + b), or W₂ ReLU(W₁ x + b₁) + b₂.
+
+    With a multiplier α that is trained, x + η α N(x).
+    """
 
     def __init__(
-        self, width: int, eta: float, matrices: int, name: str, bias: bool, device
+        self,
+        width: int,
+        eta: float,
+        matrices: int,
+        name: str,
+        bias: bool,
+        device,
+        multiplier: bool = False,
     ) -> None:
         """Make the module N of `matrices` layers of the given `width`."""
         super().__init__()
@@ -111,12 +122,16 @@ class ResidualBlock(nn.Module):
         self.act = Activation(name)
         if matrices == 2:
             self.linear2 = nn.Linear(width, width, bias=bias, device=device)
+        if multiplier:
+            self.multiplier = Multiplier(device)
 
     def forward(self, x: Tensor) -> Tensor:
         """One residual step."""
         y = self.act(self.linear1(x))
         if hasattr(self, "linear2"):
             y = self.linear2(y)
+        if hasattr(self, "multiplier"):
+            y = self.multiplier(y)
         return x + self.eta * y
 
 
@@ -126,7 +141,8 @@ class ResidualMLP:
 
     `scales` is η: a number b for η_l = b^l (so `1.0` is the plain residual network), or one
     number per module. N_l has one matrix, ReLU(W x), or two, W₂ ReLU(W₁ x). With `inputs`
-    a linear stem maps the data to the residual stream; without, inputs are `width` long.
+    a linear stem maps the data to the residual stream; without, inputs are `width` long. With
+    `multiplier` each N_l is also multiplied by one number that is trained.
     """
 
     modules: int
@@ -137,6 +153,7 @@ class ResidualMLP:
     outputs: int | None = None
     activation: str = "relu"
     bias: bool = True
+    multiplier: bool = False
 
     def __post_init__(self) -> None:
         """Refuse impossible sizes and a list of scales of the wrong length."""
@@ -173,7 +190,13 @@ class ResidualMLP:
             modules["stem"] = nn.Linear(self.inputs, self.width, bias=self.bias, device=device)
         for j, eta in enumerate(self.etas, 1):
             modules[f"block{j}"] = ResidualBlock(
-                self.width, eta, self.matrices, self.activation, self.bias, device
+                self.width,
+                eta,
+                self.matrices,
+                self.activation,
+                self.bias,
+                device,
+                self.multiplier,
             )
         if self.outputs is not None:
             modules["head"] = nn.Linear(self.width, self.outputs, bias=self.bias, device=device)
@@ -194,6 +217,8 @@ class ResidualMLP:
             y = phi(linear(params, f"block{j}.linear1", h))
             if self.matrices == 2:
                 y = linear(params, f"block{j}.linear2", y)
+            if self.multiplier:
+                y = params[f"block{j}.multiplier.weight"].view(-1, 1, 1) * y
             h = h + eta * y
             if tap:
                 tap(h)

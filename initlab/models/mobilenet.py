@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 from torch import Tensor, nn
 
-from initlab.models.blocks import average_head, conv_norm, conv_norm_act
+from initlab.models.blocks import average_head, conv_norm, conv_norm_act, multiplier
 from initlab.models.module import ModuleModel
 from initlab.spec import spec
 
@@ -41,9 +41,19 @@ class InvertedResidual(nn.Module):
     """
 
     def __init__(
-        self, before: int, after: int, expansion: int, stride: int, norm: str, act: str
+        self,
+        before: int,
+        after: int,
+        expansion: int,
+        stride: int,
+        norm: str,
+        act: str,
+        scaled: bool = False,
     ) -> None:
-        """Between its ends the block has `expansion` · `before` channels."""
+        """Between its ends the block has `expansion` · `before` channels.
+
+        With `scaled` what is added to the input is multiplied by a number that is trained.
+        """
         super().__init__()
         inner = expansion * before
         self.adds = stride == 1 and before == after
@@ -52,10 +62,11 @@ class InvertedResidual(nn.Module):
             self.expand = conv_norm_act(before, inner, norm, act, kernel=1)
         self.filter = conv_norm_act(inner, inner, norm, act, stride=stride, groups=inner)
         self.project = nn.Sequential(conv_norm(inner, after, norm, kernel=1))
+        self.multiplier = multiplier(scaled and self.adds)
 
     def forward(self, x: Tensor) -> Tensor:
         """One step, residual where the shape is kept."""
-        y = self.project(self.filter(self.expand(x)))
+        y = self.multiplier(self.project(self.filter(self.expand(x))))
         return x + y if self.adds else y
 
 
@@ -65,7 +76,8 @@ class MobileNetV2(ModuleModel):
 
     `width` multiplies all numbers of channels, each rounded to a multiple of 8; the last
     convolution's 1280 channels only grow. Blocks are those of the paper: no projection on the
-    shortcut, and no expansion in the first block. There is no dropout.
+    shortcut, and no expansion in the first block. There is no dropout. With `multiplier` what is
+    added to a shortcut is multiplied by one number that is trained.
 
     >>> MobileNetV2().depth
     53
@@ -76,6 +88,7 @@ class MobileNetV2(ModuleModel):
     outputs: int = 10
     activation: str = "relu6"
     norm: str = "batch"
+    multiplier: bool = False
 
     def __post_init__(self) -> None:
         """Refuse impossible sizes and unknown names."""
@@ -102,7 +115,7 @@ class MobileNetV2(ModuleModel):
             for stride in (first, *[1] * (blocks - 1)):
                 number += 1
                 modules[f"block{number}"] = InvertedResidual(
-                    before, after, expansion, stride, norm, act
+                    before, after, expansion, stride, norm, act, self.multiplier
                 )
                 before = after
         modules["layer2"] = conv_norm_act(before, last, norm, act, kernel=1)

@@ -13,6 +13,7 @@ from initlab.models.blocks import (
     conv_norm,
     conv_norm_act,
     convolution,
+    multiplier,
     normalization,
 )
 from initlab.models.module import ModuleModel, check_count
@@ -26,14 +27,20 @@ class BasicBlock(nn.Module):
     of channels or the size changes.
     """
 
-    def __init__(self, before: int, after: int, stride: int, norm: str, act: str) -> None:
-        """N maps `before` to `after` channels; its first convolution has the stride."""
+    def __init__(
+        self, before: int, after: int, stride: int, norm: str, act: str, scaled: bool = False
+    ) -> None:
+        """N maps `before` to `after` channels; its first convolution has the stride.
+
+        With `scaled` N is multiplied by a number that is trained.
+        """
         super().__init__()
         self.conv1 = convolution(before, after, norm, stride=stride)
         self.norm1 = normalization(norm, after)
         self.act1 = Activation(act)
         self.conv2 = convolution(after, after, norm)
         self.norm2 = normalization(norm, after)
+        self.multiplier = multiplier(scaled)
         self.shortcut = nn.Sequential()
         if stride != 1 or before != after:
             self.shortcut = nn.Sequential(conv_norm(before, after, norm, kernel=1, stride=stride))
@@ -42,7 +49,7 @@ class BasicBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """One residual step."""
         y = self.act1(self.norm1(self.conv1(x)))
-        return self.act2(self.shortcut(x) + self.norm2(self.conv2(y)))
+        return self.act2(self.shortcut(x) + self.multiplier(self.norm2(self.conv2(y))))
 
 
 class PreActBlock(nn.Module):
@@ -52,8 +59,13 @@ class PreActBlock(nn.Module):
     channels or the size changes.
     """
 
-    def __init__(self, before: int, after: int, stride: int, norm: str, act: str) -> None:
-        """N maps `before` to `after` channels; its first convolution has the stride."""
+    def __init__(
+        self, before: int, after: int, stride: int, norm: str, act: str, scaled: bool = False
+    ) -> None:
+        """N maps `before` to `after` channels; its first convolution has the stride.
+
+        With `scaled` N is multiplied by a number that is trained.
+        """
         super().__init__()
         self.norm1 = normalization(norm, before)
         self.act1 = Activation(act)
@@ -61,6 +73,7 @@ class PreActBlock(nn.Module):
         self.norm2 = normalization(norm, after)
         self.act2 = Activation(act)
         self.conv2 = convolution(after, after, norm)
+        self.multiplier = multiplier(scaled)
         self.shortcut: nn.Conv2d | None = None
         if stride != 1 or before != after:
             self.shortcut = convolution(before, after, norm, kernel=1, stride=stride)
@@ -70,7 +83,7 @@ class PreActBlock(nn.Module):
         y = self.act1(self.norm1(x))
         if self.shortcut is not None:
             x = self.shortcut(y)
-        return x + self.conv2(self.act2(self.norm2(self.conv1(y))))
+        return x + self.multiplier(self.conv2(self.act2(self.norm2(self.conv1(y)))))
 
 
 def stages(width: int) -> Iterator[tuple[int, int, int, int]]:
@@ -92,7 +105,7 @@ class ResNet18(ModuleModel):
 
     The stages have w, 2w, 4w and 8w channels; each after the first halves the image by a stride
     of 2. Where they meet, the shortcut is a projection. Global averaging and a linear head
-    follow.
+    follow. With `multiplier` each block's N is multiplied by one number that is trained.
 
     >>> ResNet18(width=16).depth
     18
@@ -103,6 +116,7 @@ class ResNet18(ModuleModel):
     outputs: int = 10
     activation: str = "relu"
     norm: str = "batch"
+    multiplier: bool = False
 
     def __post_init__(self) -> None:
         """Refuse impossible sizes and unknown names."""
@@ -120,7 +134,9 @@ class ResNet18(ModuleModel):
         modules: OrderedDict[str, nn.Module] = OrderedDict()
         modules["layer1"] = conv_norm_act(self.input_shape[0], w, norm, act)
         for number, before, after, stride in stages(w):
-            modules[f"block{number}"] = BasicBlock(before, after, stride, norm, act)
+            modules[f"block{number}"] = BasicBlock(
+                before, after, stride, norm, act, self.multiplier
+            )
         return modules | average_head(8 * w, self.outputs)
 
 
@@ -129,7 +145,8 @@ class PreActResNet18(ModuleModel):
     """He et al. 2016b for small images: as `ResNet18`, with norm and activation before each conv.
 
     Nothing is applied between the last block and the global average, as in the code that CIFAR
-    studies use under this name; the paper has one more normalization and activation there.
+    studies use under this name; the paper has one more normalization and activation there. With
+    `multiplier` each block's N is multiplied by one number that is trained.
 
     >>> PreActResNet18(width=16).depth
     18
@@ -140,6 +157,7 @@ class PreActResNet18(ModuleModel):
     outputs: int = 10
     activation: str = "relu"
     norm: str = "batch"
+    multiplier: bool = False
 
     def __post_init__(self) -> None:
         """Refuse impossible sizes and unknown names."""
@@ -159,5 +177,7 @@ class PreActResNet18(ModuleModel):
             OrderedDict(conv=convolution(self.input_shape[0], w, norm))
         )
         for number, before, after, stride in stages(w):
-            modules[f"block{number}"] = PreActBlock(before, after, stride, norm, act)
+            modules[f"block{number}"] = PreActBlock(
+                before, after, stride, norm, act, self.multiplier
+            )
         return modules | average_head(8 * w, self.outputs)

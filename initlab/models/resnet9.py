@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 from torch import Tensor, nn
 
-from initlab.models.blocks import conv_norm_act
+from initlab.models.blocks import conv_norm_act, multiplier
 from initlab.models.module import ModuleModel, check_count
 from initlab.spec import spec
 
@@ -14,15 +14,16 @@ from initlab.spec import spec
 class TwoConvolutions(nn.Module):
     """x + N(x), where N is two convolutions, each with normalization and activation."""
 
-    def __init__(self, width: int, norm: str, act: str) -> None:
-        """N keeps the `width` and the size."""
+    def __init__(self, width: int, norm: str, act: str, scaled: bool = False) -> None:
+        """N keeps the `width` and the size; `scaled`: times a number that is trained."""
         super().__init__()
         self.layer1 = conv_norm_act(width, width, norm, act)
         self.layer2 = conv_norm_act(width, width, norm, act)
+        self.multiplier = multiplier(scaled)
 
     def forward(self, x: Tensor) -> Tensor:
         """One residual step."""
-        return x + self.layer2(self.layer1(x))
+        return x + self.multiplier(self.layer2(self.layer1(x)))
 
 
 @spec
@@ -31,7 +32,8 @@ class ResNet9(ModuleModel):
 
     Each convolution has its normalization and activation; the second, third and fourth are
     max-pooled, a block follows the second and the fourth, and a global maximum the last. After
-    D. Page's DAWNBench entry of 2018 ("How to train your ResNet"), with a bias in the head.
+    D. Page's DAWNBench entry of 2018 ("How to train your ResNet"), with a bias in the head. With
+    `multiplier` each block's N is multiplied by one number that is trained.
 
     >>> ResNet9().depth
     9
@@ -42,6 +44,7 @@ class ResNet9(ModuleModel):
     outputs: int = 10
     activation: str = "relu"
     norm: str = "batch"
+    multiplier: bool = False
 
     def __post_init__(self) -> None:
         """Refuse impossible sizes and unknown names."""
@@ -60,12 +63,12 @@ class ResNet9(ModuleModel):
             layer1=conv_norm_act(self.input_shape[0], w, norm, act),
             layer2=conv_norm_act(w, 2 * w, norm, act),
             pool2=nn.MaxPool2d(2),
-            block1=TwoConvolutions(2 * w, norm, act),
+            block1=TwoConvolutions(2 * w, norm, act, self.multiplier),
             layer3=conv_norm_act(2 * w, 4 * w, norm, act),
             pool3=nn.MaxPool2d(2),
             layer4=conv_norm_act(4 * w, 8 * w, norm, act),
             pool4=nn.MaxPool2d(2),
-            block2=TwoConvolutions(8 * w, norm, act),
+            block2=TwoConvolutions(8 * w, norm, act, self.multiplier),
             pool=nn.AdaptiveMaxPool2d(1),
             flatten=nn.Flatten(),
             head=nn.Linear(8 * w, self.outputs),

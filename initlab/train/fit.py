@@ -8,7 +8,7 @@ its time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import isfinite
 from typing import Any
@@ -52,6 +52,7 @@ def fit(
     augment: Augment | None = None,
     curves: Curves | None = None,
     precision: str = "float32",
+    rates: Mapping[str, float] | Sequence[Mapping[str, float]] | None = None,
 ) -> list[Outcome]:
     """Train R networks from `params`, (R, *shape) each; how each of them ended.
 
@@ -59,7 +60,9 @@ def fit(
     the same generator see the same batches, drawn anew for every epoch. `targets` replaces the
     training classes: (N,) or (R, N) classes, or soft targets (N, classes) or (R, N, classes).
     Inputs are flattened when the model takes vectors. `precision` is "float32", "tf32" (only
-    changes products on CUDA) or "bf16" (autocast). The group is cut into parts that are fast to
+    changes products on CUDA) or "bf16" (autocast). `rates` multiplies the learning rate of the
+    parameters that it names, as `torch.optim`'s parameter groups do, for all networks alike or with
+    one mapping for each; the others keep theirs. The group is cut into parts that are fast to
     train at once; on the CPU they are shared out among torch's threads. The generators are copied,
     not moved on.
 
@@ -70,6 +73,7 @@ def fit(
     data = _shaped(model, data)
     R = next(iter(params.values())).shape[0]
     optimizers, orders = _each("optimizer", optimizer, R), _each("order", order, R)
+    factors = _factors(_each("rates", rates or {}, R), params)
     if precision not in PRECISIONS:
         raise ValueError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
     if targets is not None:
@@ -92,6 +96,7 @@ def fit(
             augment,
             curves,
             precision,
+            {name: f if isinstance(f, float) else f[cut] for name, f in factors.items()},
         ).run()
 
     cpu = data.train.x.device.type == "cpu"
@@ -121,11 +126,13 @@ class _Training:
         augment: Augment | None,
         curves: Curves | None,
         precision: str,
+        rates: Mapping[str, float | Tensor],
     ) -> None:
         self.data, self.budget, self.loss, self.schedule = data, budget, loss, schedule
         self.curves, self.precision = curves, precision
         self.group = group(model, params)
-        self.update = Step(optimizers, self.group.theta)
+        own = [rates.get(name, 1.0) for name in self.group.names] if rates else None
+        self.update = Step(optimizers, self.group.theta, own)
         self.batches = Batches(data.train, budget.batch_size, orders, augment)
         R = len(optimizers)
         self.alive = list(range(R))  # which run each row is
@@ -305,6 +312,23 @@ def _each(what: str, value: Any, R: int) -> list[Any]:
     if len(value) != R:
         raise ValueError(f"{len(value)} values of {what} were given for {R} networks")
     return list(value)
+
+
+def _factors(rates: Sequence[Mapping[str, float]], params: Params) -> dict[str, float | Tensor]:
+    """Each named parameter's multiplier of the learning rate: one number, or one per network."""
+    factors: dict[str, float | Tensor] = {}
+    for name in sorted({name for own in rates for name in own}):
+        if name not in params:
+            raise ValueError(
+                f"rates name a parameter {name!r} that the networks do not have; they have "
+                f"{', '.join(params)}"
+            )
+        values = [float(own.get(name, 1.0)) for own in rates]
+        if wrong := [v for v in values if not 0 <= v < float("inf")]:
+            raise ValueError(f"the rate of {name} must be a finite number ≥ 0, not {wrong[0]}")
+        same = len(set(values)) == 1
+        factors[name] = values[0] if same else torch.tensor(values, device=params[name].device)
+    return factors
 
 
 def _relabelled(data: DataSet, targets: Tensor, R: int) -> DataSet:

@@ -117,8 +117,17 @@ class Step:
     Raises `ValueError` for optimizers of different families.
     """
 
-    def __init__(self, optimizers: Sequence[Optimizer], theta: Sequence[Tensor]) -> None:
-        """State of zeros for parameters `theta`."""
+    def __init__(
+        self,
+        optimizers: Sequence[Optimizer],
+        theta: Sequence[Tensor],
+        rates: Sequence[float | Tensor] | None = None,
+    ) -> None:
+        """State of zeros for parameters `theta`.
+
+        `rates` multiplies the learning rate of each of them: one number for all networks or one
+        for each, (R,).
+        """
         families = {family(o) for o in optimizers}
         if len(families) > 1:
             raise ValueError(
@@ -127,6 +136,7 @@ class Step:
         first = optimizers[0]
         self.kind = first
         self.count = 0
+        self.rates = None if rates is None else list(rates)
         self.numbers: dict[str, float | Tensor] = {}
         for field in dataclasses.fields(first):
             values = [float(getattr(o, field.name)) for o in optimizers]
@@ -148,6 +158,8 @@ class Step:
         self.numbers = {
             name: v[rows] if isinstance(v, Tensor) else v for name, v in self.numbers.items()
         }
+        if self.rates is not None:
+            self.rates = [r[rows] if isinstance(r, Tensor) else r for r in self.rates]
 
     @torch.no_grad()
     def __call__(self, theta: Sequence[Tensor], grads: Sequence[Tensor], factor: float) -> None:
@@ -155,9 +167,12 @@ class Step:
         self.count += 1
         how = {SGD: self._sgd, LARS: self._lars}.get(type(self.kind), self._adam)
         for i, (t, g) in enumerate(zip(theta, grads, strict=True)):
+            own = self.numbers
+            if self.rates is not None:
+                own = {**own, "lr": own["lr"] * self.rates[i]}
             numbers = {
                 name: v.view(-1, *[1] * (t.dim() - 1)) if isinstance(v, Tensor) else v
-                for name, v in self.numbers.items()
+                for name, v in own.items()
             }
             how(t, g, [buffer[i] for buffer in self.state], factor, numbers)
 
