@@ -64,7 +64,7 @@ class Run:
         if self.budget is not None and (self.data is None or self.networks != 1):
             raise ValueError("a run that trains needs data, and trains one network")
         if self.measure is not None and (self.measure.image is None) != (self.data is None):
-            raise ValueError("a measure looks at an image of data, or has none and is without data")
+            raise ValueError("networks are measured on an image of data, or without data")
         if self.networks < 1:
             raise ValueError(f"networks must be ≥ 1, not {self.networks}")
         if self.budget is None:
