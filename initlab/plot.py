@@ -169,6 +169,67 @@ def legend(ax: Axes, *, columns: int = 2, title: str | None = None) -> Axes:
     return ax
 
 
+#: Layers that lengths are drawn at: those that weigh what they sum, and the input.
+WEIGHED = ("input", "linear", "conv", "attention", "embedding", "other")
+
+
+def inspection(frame: pd.DataFrame, *, size: tuple[float, float] = HALF) -> list[Axes]:
+    """What `initlab.inspect` saw: lengths, shares and spectra, a panel each.
+
+    Of several networks the median is drawn, with bars from the smallest to the largest.
+    """
+    columns = ["statistic", "layer", "rank"]
+    ranked = frame.assign(
+        rank=frame.groupby(["network", "statistic", "layer"]).value.rank(
+            method="first", ascending=False
+        )
+    )
+    middle = ranked.groupby(columns, as_index=False).value.agg(mean="median", low="min", high="max")
+    at = frame[frame.kind.isin(WEIGHED)].layer.unique()
+    drawn = []
+
+    def panel(ylabel: str, named: dict[str, str], rows: pd.DataFrame, x: str, xlabel: str) -> None:
+        rows = rows[rows.statistic.isin(list(named))]
+        if rows.empty:
+            return
+        ax = axes("", xlabel, ylabel, size)
+        for index, (statistic, label) in enumerate(named.items()):
+            own = rows[rows.statistic == statistic]
+            if len(own):
+                curves(own, ax, x=x, label=label, markersize=3, **_CURVE[index])
+        drawn.append(legend(ax))
+
+    levels = middle[middle.layer.isin(at) & (middle["mean"] > 0)]
+    lengths = {"forward": "activations", "backward": "gradients"}
+    panel("mean square", lengths, levels, "layer", "layer, in order of computation")
+    shares = {"correlation": "correlation", "dead": "dead", "saturated": "saturated"}
+    panel("share of units, cosine", shares, middle, "layer", "layer, in order of computation")
+    spectra = {"singular_value": "Jacobian, singular values", "ntk_eigenvalue": "NTK, eigenvalues"}
+    panel("value", spectra, middle[middle["mean"] > 0], "rank", _summary(middle))
+    for ax in drawn:
+        if ax.get_ylabel() in ("mean square", "value"):
+            ax.set_yscale("log")
+    return drawn
+
+
+_CURVE: list[dict[str, Any]] = [
+    {"color": COLORS["blue"], "marker": "o"},
+    {"color": COLORS["orange"], "marker": "s"},
+    {"color": COLORS["green"], "marker": "^"},
+]
+
+
+def _summary(middle: pd.DataFrame) -> str:
+    """The numbers of the whole network, under the last panel."""
+    value = middle[middle["rank"] == 1].set_index("statistic")["mean"]
+    said = ["rank"]
+    if "hessian_top" in value:
+        said.append(f"Hessian: λ₁ = {value.hessian_top:.2g} ± {value.hessian_residual:.1g}")
+    if "gradient_quotient" in value:
+        said.append(f"gradient quotient: {value.gradient_quotient:.2g}")
+    return "\n".join(said)
+
+
 def svg(figure: Figure) -> str:
     """The figure as inline SVG in the page's colours; closes the figure."""
     buffer = io.StringIO()

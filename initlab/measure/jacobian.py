@@ -84,7 +84,7 @@ def ntk(
     directions: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """The empirical neural tangent kernel Θ = J Jᵀ, J by all `params`, as a symmetric matrix.
+    """The empirical neural tangent kernel Θ = J Jᵀ, J by all `params`: a symmetric matrix, float64.
 
     Rows and columns are the outputs of the first example, then those of the second, and so on
     (Jacot, Gabriel & Hongler 2018). All gradients are held at once: outputs · parameters numbers.
@@ -106,11 +106,15 @@ def ntk(
                 grads = torch.autograd.grad(
                     y, list(leaves.values()), retain_graph=True, materialize_grads=True
                 )
-                rows.append(torch.cat([g.flatten() for g in grads]))
-    J = torch.stack(rows)
-    return J @ J.T
+                rows.append(grads)
+    kernel = torch.zeros(len(rows), len(rows), dtype=torch.float64)
+    for i, a in enumerate(rows):
+        for j, b in enumerate(rows[: i + 1]):
+            dot = sum(float(u.flatten() @ v.flatten()) for u, v in zip(a, b, strict=True))
+            kernel[i, j] = kernel[j, i] = dot
+    return kernel
 
 
 def eigenvalues(kernel: Tensor) -> Tensor:
     """Eigenvalues of a symmetric matrix, largest first, float64."""
-    return torch.linalg.eigvalsh(kernel.double()).flip(0)
+    return torch.linalg.eigvalsh(kernel).flip(0)
