@@ -169,64 +169,78 @@ def legend(ax: Axes, *, columns: int = 2, title: str | None = None) -> Axes:
     return ax
 
 
-#: Layers that lengths are drawn at: those that weigh what they sum, and the input.
+#: Layers that lengths and angles are drawn at: those that weigh what they sum, and the input.
 WEIGHED = ("input", "linear", "conv", "attention", "embedding", "other")
 
 
 def inspection(frame: pd.DataFrame, *, size: tuple[float, float] = HALF) -> list[Axes]:
-    """What `initlab.inspect` saw: lengths, shares and spectra, a panel each.
+    """What `initlab.inspect` saw: lengths, angles and shares of units, singular values.
 
-    Of several networks the median is drawn, with bars from the smallest to the largest.
+    One panel each, of what the frame has. Of several networks the median is drawn, with bars from
+    the smallest to the largest.
     """
-    columns = ["statistic", "layer", "rank"]
+    one = ["network", "statistic", "layer"]
     ranked = frame.assign(
-        rank=frame.groupby(["network", "statistic", "layer"]).value.rank(
-            method="first", ascending=False
-        )
+        rank=frame.groupby(one).value.rank(method="first", ascending=False).astype(int)
     )
-    middle = ranked.groupby(columns, as_index=False).value.agg(mean="median", low="min", high="max")
-    at = frame[frame.kind.isin(WEIGHED)].layer.unique()
-    drawn = []
-
-    def panel(ylabel: str, named: dict[str, str], rows: pd.DataFrame, x: str, xlabel: str) -> None:
-        rows = rows[rows.statistic.isin(list(named))]
-        if rows.empty:
-            return
-        ax = axes("", xlabel, ylabel, size)
-        for index, (statistic, label) in enumerate(named.items()):
-            own = rows[rows.statistic == statistic]
-            if len(own):
-                curves(own, ax, x=x, label=label, markersize=3, **_CURVE[index])
-        drawn.append(legend(ax))
-
-    levels = middle[middle.layer.isin(at) & (middle["mean"] > 0)]
-    lengths = {"forward": "activations", "backward": "gradients"}
-    panel("mean square", lengths, levels, "layer", "layer, in order of computation")
-    shares = {"correlation": "correlation", "dead": "dead", "saturated": "saturated"}
-    panel("share of units, cosine", shares, middle, "layer", "layer, in order of computation")
-    spectra = {"singular_value": "Jacobian, singular values", "ntk_eigenvalue": "NTK, eigenvalues"}
-    panel("value", spectra, middle[middle["mean"] > 0], "rank", _summary(middle))
-    for ax in drawn:
-        if ax.get_ylabel() in ("mean square", "value"):
-            ax.set_yscale("log")
-    return drawn
-
-
-_CURVE: list[dict[str, Any]] = [
-    {"color": COLORS["blue"], "marker": "o"},
-    {"color": COLORS["orange"], "marker": "s"},
-    {"color": COLORS["green"], "marker": "^"},
-]
+    middle = ranked.groupby(["statistic", "layer", "rank", "kind"], as_index=False).value.agg(
+        mean="median", low="min", high="max"
+    )
+    weighed = middle[middle.kind.isin(WEIGHED)]
+    units = middle[middle.statistic.isin(["dead", "saturated"])]
+    order = "layer, in order of computation"
+    panels = [
+        _curves_of(
+            weighed[weighed["mean"] > 0],
+            ("layer", order, "mean square", size),
+            {"forward": "activations", "backward": "gradients"},
+        ),
+        _curves_of(
+            pd.concat([weighed, units]),
+            ("layer", order, "cosine, share of units", size),
+            {"correlation": "correlation", "dead": "dead", "saturated": "saturated"},
+        ),
+        _curves_of(
+            middle,
+            ("rank", _summary(ranked), "Jacobian, singular value", size),
+            {"singular_value": "singular values"},
+        ),
+    ]
+    if panels[0] is not None:
+        panels[0].set_yscale("log")
+    if panels[2] is not None:
+        panels[2].set_ylim(bottom=0)
+    return [ax for ax in panels if ax is not None]
 
 
-def _summary(middle: pd.DataFrame) -> str:
-    """The numbers of the whole network, under the last panel."""
-    value = middle[middle["rank"] == 1].set_index("statistic")["mean"]
+def _curves_of(
+    rows: pd.DataFrame,
+    shown: tuple[str, str, str, tuple[float, float]],
+    named: Mapping[str, str],
+) -> Axes | None:
+    """A curve for each statistic that is there, and a legend where there are several."""
+    there = [statistic for statistic in named if statistic in set(rows.statistic)]
+    if not there:
+        return None
+    x, xlabel, ylabel, size = shown
+    ax = axes("", xlabel, ylabel, size)
+    for index, statistic in enumerate(there):
+        color, marker = _CYCLE[index]
+        own = rows[rows.statistic == statistic]
+        curves(own, ax, x=x, label=named[statistic], color=COLORS[color], marker=marker, ms=3)
+    return legend(ax, columns=3) if len(there) > 1 else ax
+
+
+def _summary(ranked: pd.DataFrame) -> str:
+    """Medians of the numbers of whole networks, under the axis."""
+    value = ranked[ranked["rank"] == 1].groupby("statistic").value.median()
     said = ["rank"]
     if "hessian_top" in value:
-        said.append(f"Hessian: λ₁ = {value.hessian_top:.2g} ± {value.hessian_residual:.1g}")
+        said.append(f"Hessian: λ₁ = {value.hessian_top:.2g}, residual {value.hessian_residual:.1g}")
     if "gradient_quotient" in value:
         said.append(f"gradient quotient: {value.gradient_quotient:.2g}")
+    if "ntk_eigenvalue" in value:
+        said.append(f"NTK: largest eigenvalue {value.ntk_eigenvalue:.2g}")
     return "\n".join(said)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from initlab.init.compose import At, Compose
 from initlab.init.contract import Part, Rule, Scheme
 from initlab.init.evaluate import check_batch
 from initlab.init.fans import Fans, fans, gain, gaussian_mean
@@ -166,6 +167,8 @@ __all__ = [
     "LSUV",
     "RULES",
     "SCHEMES",
+    "At",
+    "Compose",
     "Constant",
     "DataDependent",
     "Fans",

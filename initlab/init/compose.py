@@ -1,0 +1,114 @@
+"""Different rules for different layers of one network, as one value."""
+
+from __future__ import annotations
+
+from typing import ClassVar, TypeAlias
+
+from torch import nn
+
+from initlab.init.contract import Part, Rule, Scheme, check_number
+from initlab.init.fans import CONVS, NORMS, TRANSPOSED, WEIGHTED
+from initlab.init.plan import plan
+from initlab.init.random import HeNormal
+from initlab.init.scaled import Scaled
+from initlab.spec import spec
+
+#: Kinds of layer by name.
+KINDS: dict[str, tuple[type[nn.Module], ...]] = {
+    "conv": (*CONVS, *TRANSPOSED),
+    "linear": (nn.Linear,),
+    "norm": NORMS,
+    "embedding": (nn.Embedding,),
+}
+#: The first and the last layer that has weights to draw.
+PLACES = {"first": 0, "head": -1}
+#: A kind, a place, the index of a layer with weights, or a stretch of them like a slice.
+Layers: TypeAlias = str | int | tuple[int, int | None]
+
+
+@spec
+class At:
+    """What is different in some layers: another rule, a factor on what is drawn, or both.
+
+    `layers` is a kind ("conv", "linear", "norm", "embedding"), a place ("first", "head"), the index
+    of a linear layer or convolution in the order of the module (negative from the end), or a pair
+    (start, stop) of them; stop None is the end.
+    """
+
+    layers: Layers
+    rule: Rule | None = None
+    factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse unknown layers and what is no factor."""
+        check_number("factor", self.factor, negative=True)
+        given = self.layers
+        known = given in (*KINDS, *PLACES) if isinstance(given, str) else type(given) is int
+        if isinstance(given, tuple):
+            known = (
+                len(given) == 2 and type(given[0]) is int and type(given[1]) in (int, type(None))
+            )
+        if not known:
+            raise ValueError(
+                f"layers must be one of {', '.join((*KINDS, *PLACES))}, an index or a pair of "
+                f"indices, not {given!r}"
+            )
+
+    def paths(self, module: nn.Module) -> list[str]:
+        """Names of the layers that are meant; raises `ValueError` where there are none."""
+        if isinstance(self.layers, str) and self.layers in KINDS:
+            kinds = KINDS[self.layers]
+            found = [path for path, layer in module.named_modules() if isinstance(layer, kinds)]
+        else:
+            every = [path for path, layer in module.named_modules() if isinstance(layer, WEIGHTED)]
+            where = PLACES[self.layers] if isinstance(self.layers, str) else self.layers
+            start, stop = where if isinstance(where, tuple) else (where, where + 1 or None)
+            found = every[start:stop]
+        if not found:
+            raise ValueError(f"{type(module).__name__} has no layer {self.layers!r}")
+        return found
+
+
+@spec
+class Compose(Scheme):
+    """A rule for all weights, with exceptions; each exception changes what those before it say.
+
+    >>> from initlab.init import Zeros
+    >>> mixed = Compose(HeNormal(), (At("head", Zeros()), At((-3, None), factor=0.5)))
+    >>> parts = mixed.plan(nn.Sequential(*(nn.Linear(2, 2) for _ in range(4))))
+    >>> [parts[f"{i}.weight"].rule.label for i in range(4)]
+    ['He normal', '0.5× He normal', '0.5× He normal', '0.5× Zeros']
+    """
+
+    default: Rule = HeNormal()
+    exceptions: tuple[At, ...] = ()
+
+    name: ClassVar[str] = "Composed"
+    source: ClassVar[str] = "zhang_2019"
+    formula: ClassVar[str] = r"W_l \sim f_l\, D_l"
+    preserves: ClassVar[str] = "what its rules preserve"
+    use: ClassVar[str] = "Layers that need a start of their own: a head of zeros, a scaled stretch."
+
+    @property
+    def label(self) -> str:
+        """The default's label and the exceptions."""
+        told = []
+        for e in self.exceptions:
+            factor = "" if e.factor == 1 else f"{e.factor:g}×"
+            rule = e.rule.label if e.rule else ""
+            told.append(" ".join(filter(None, (str(e.layers), factor, rule))))
+        return "; ".join([self.default.label, *told])
+
+    def plan(self, module: nn.Module) -> dict[str, Part]:
+        """See `Scheme.plan`; raises `ValueError` for an exception without a layer."""
+        parts = plan(module, self.default)
+        for exception in self.exceptions:
+            for path in exception.paths(module):
+                name = f"{path}.weight".lstrip(".")
+                before = parts[name]
+                assert before.rule is not None
+                rule = exception.rule or before.rule
+                if exception.factor != 1:
+                    rule = Scaled(rule, exception.factor)
+                parts[name] = Part(rule, before.fans)
+        return parts
