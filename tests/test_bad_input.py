@@ -144,6 +144,11 @@ PYTHON = {
     # measure
     "layers": (lambda: Lengths(layers="first"), ValueError, "'last' or 'all', not 'first'"),
     "an image": (lambda: Lengths(image=-1), ValueError, "0 or larger, or None for random inputs"),
+    "signal layers": (lambda: Signal(layers="first"), ValueError, "'all', not 'first'"),
+    "signal's image": (lambda: Signal(image=0.5), ValueError, "index of a training image, 0 or"),
+    "no examples": (lambda: Signal(examples=0), ValueError, "examples must be a whole number ≥ 1"),
+    "a cosine": (lambda: Correlation(2.0), ValueError, "a cosine, from -1 to 1, not 2.0"),
+    "a cosine's layers": (lambda: Correlation(layers=3), ValueError, "'last' or 'all', not 3"),
     "a depth": (lambda: theory.mean_length(0), ValueError, "whole number ≥ 1, not 0"),
     "an s": (lambda: theory.mean_length(3, s=-1), ValueError, "for each of 3 layers, not -1"),
     "a variance": (lambda: theory.growth_per_layer(0, 1), ValueError, "must be > 0, not 0 and 1"),
