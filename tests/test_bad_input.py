@@ -29,7 +29,7 @@ from initlab.init import (
     rule,
 )
 from initlab.live import linked
-from initlab.measure import Lengths, theory
+from initlab.measure import Correlation, Lengths, Signal, theory
 from initlab.models import MLP, ConvNet, ResidualMLP
 from initlab.notebook import value
 from initlab.parameters import ParameterError, read
