@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from threading import Lock
+from threading import RLock
 from typing import Any, NamedTuple
 
 import torch
@@ -27,8 +27,9 @@ _LAYERS: dict[Callable, dict[str, Any]] = {
     **dict.fromkeys((torch.conv1d, torch.conv2d, torch.conv3d), _CONV_OPTIONS),
     **dict.fromkeys(_TRANSPOSED, _TRANSPOSED_OPTIONS),
 }
-#: Dropout draws from the global generator; one network at a time may borrow it.
-_LOCK = Lock()
+#: One call at a time: values stand in the module's place while it computes, and dropout draws
+#: from the global generator.
+_LOCK = RLock()
 
 
 class Call(NamedTuple):
@@ -132,7 +133,8 @@ class Network:
     def __call__(self, params: Mapping[str, Tensor], x: Tensor) -> Tensor:
         """The outputs, in the mode (training or evaluation) in which the module is."""
         own = {name: b.clone() for name, b in self.start.items()}
-        return functional_call(self.module, {**self.rest, **params, **own}, (x,))
+        with _LOCK:
+            return functional_call(self.module, {**self.rest, **params, **own}, (x,))
 
 
 @contextmanager

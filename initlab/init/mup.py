@@ -56,6 +56,11 @@ class MuP(Scheme):
                 f"unknown optimizer {self.optimizer!r}; known: {', '.join(OPTIMIZERS)}"
             )
 
+    @property
+    def label(self) -> str:
+        """The name, with SGD where the rates are its."""
+        return self.name if self.optimizer == "adam" else f"{self.name} (SGD)"
+
     def plan(self, module):
         """See `Scheme.plan`; raises `ValueError` for a network of fewer than two layers."""
         parts, (_, head) = plan(module, self.rule), _ends(module)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from initlab import data as data_module
-from initlab.init import initialize
+from initlab.init import Scheme, initialize
 from initlab.measure.contract import Row
 from initlab.models import parameter_count
 from initlab.spec import canonical, key, seed_of
@@ -28,10 +28,34 @@ Result = tuple[str, str, float, Rows]
 #: Weights drawn at once for networks that are only looked at. Part of a result's definition:
 #: each chunk has its own seed.
 CHUNK_WEIGHTS = 2**22
+#: Training examples that a scheme is given which looks at data. Part of a result's definition.
+FITTED_ON = 256
 
 
 def _generator(run: Run, *purpose: Any) -> torch.Generator:
     return torch.Generator().manual_seed(seed_of(run.seed, *purpose))
+
+
+def _initialize(
+    run: Run, module: nn.Module, chunk: int, device: str, count: int | None = None
+) -> dict[str, Tensor]:
+    """What a run starts from; schemes that look at data see examples that its `order` draws."""
+    batch = None
+    if isinstance(run.init, Scheme) and run.init.needs_batch:
+        assert run.data is not None
+        train = data_module.load(run.data, device).train
+        drawn = torch.Generator().manual_seed(seed_of(run.order, "fitted"))
+        chosen = torch.randperm(len(train.y), generator=drawn)[:FITTED_ON].to(train.x.device)
+        batch = train.x[chosen].reshape(-1, *run.model.input_shape), train.y[chosen]
+    return initialize(
+        module,
+        run.init,
+        _generator(run, "weights", chunk),
+        bias=run.bias,
+        count=count,
+        device=device,
+        batch=batch,
+    )
 
 
 def _measure(run: Run, device: str) -> Rows:
@@ -51,8 +75,7 @@ def _measure(run: Run, device: str) -> Rows:
 
     def draw(chunk: int) -> np.ndarray:
         count = min(at_once, run.networks - chunk * at_once)
-        weights = _generator(run, "weights", chunk)
-        params = initialize(module, run.init, weights, bias=run.bias, count=count, device=device)
+        params = _initialize(run, module, chunk, device, count)
         x = images
         if x is None:
             x = measure.inputs(count, shape, _generator(run, "input", chunk)).to(device)
@@ -65,9 +88,7 @@ def _measure(run: Run, device: str) -> Rows:
 
 def _start(run: Run, module: nn.Module, device: str) -> dict[str, Tensor]:
     """The parameters from which a run trains."""
-    params = initialize(
-        module, run.init, _generator(run, "weights", 0), bias=run.bias, device=device
-    )
+    params = _initialize(run, module, 0, device)
     if run.start is not None:
         end = _ending(run.start.run, device)
         params |= {n: end[n] for n in params if not n.startswith("head.")}
@@ -109,7 +130,14 @@ def _fit(runs: Sequence[Run], device: str) -> list[Outcome]:
         targets=targets,
         augment=first.augment,
         curves=first.curves,
+        rates=_rates(runs, module),
     )
+
+
+def _rates(runs: Sequence[Run], module: nn.Module) -> list[dict[str, float]] | None:
+    """Multipliers of each run's learning rates, where any scheme has some."""
+    rates = [r.init.rates(module) if isinstance(r.init, Scheme) else {} for r in runs]
+    return rates if any(rates) else None
 
 
 def execute(runs: Sequence[Run], device: str = "cpu") -> list[Result]:

@@ -12,13 +12,14 @@ import pandas as pd
 
 from initlab.augment import Augment
 from initlab.data import Data
-from initlab.init import Rule, Zeros
+from initlab.init import MuP, Rule, Scheme, Zeros
 from initlab.measure import Measure
 from initlab.models import Model
 from initlab.noise import LabelNoise
 from initlab.spec import flat, from_plain, key, spec, to_plain
 from initlab.train import (
     SGD,
+    Adam,
     Budget,
     ConstantRate,
     CrossEntropy,
@@ -41,7 +42,7 @@ class Run:
     """
 
     model: Model
-    init: Rule
+    init: Rule | Scheme
     data: Data | None = None
     bias: Rule = Zeros()
     seed: int = 0
@@ -64,7 +65,15 @@ class Run:
         if self.budget is not None and (self.data is None or self.networks != 1):
             raise ValueError("a run that trains needs data, and trains one network")
         if self.measure is not None and (self.measure.image is None) != (self.data is None):
-            raise ValueError("a measure looks at an image of data, or has none and is without data")
+            raise ValueError("networks are measured on an image of data, or without data")
+        if isinstance(self.init, Scheme) and self.init.needs_batch and self.data is None:
+            raise ValueError(f"{self.init.label} looks at data: its runs need some, data=Data(…)")
+        kind = "adam" if isinstance(self.optimizer, Adam) else "sgd"
+        if isinstance(self.init, MuP) and self.budget and self.init.optimizer != kind:
+            raise ValueError(
+                f"μP's rates are those of {self.init.optimizer!r}, but the run trains by "
+                f"{type(self.optimizer).__name__}: give MuP(optimizer={kind!r})"
+            )
         if self.networks < 1:
             raise ValueError(f"networks must be ≥ 1, not {self.networks}")
         if self.budget is None:
