@@ -67,7 +67,7 @@ def coordinate_check(
             for step in range(1, max(steps) + 1):
                 descent.zero_grad()
                 with torch.enable_grad(), seeded(g, network.device):
-                    batch_loss(network(leaves, x.clone()), y).backward()
+                    batch_loss(network(leaves, x), y).backward()
                 descent.step()
                 if step not in steps:
                     continue
@@ -91,5 +91,5 @@ def _outputs(
         found.append((seen._replace(slope=None), seen.out.detach().clone()))
 
     with seeded(generator, network.device), watching(network.module, visit):
-        network(params, x.clone())
+        network(params, x)
     return found

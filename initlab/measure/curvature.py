@@ -102,7 +102,7 @@ def top_eigenvalue(
         seeded(g, network.device),
         sdpa_kernel(SDPBackend.MATH),  # the others differentiate once only
     ):
-        loss = batch_loss(network(leaves, x.detach().clone()), y)
+        loss = batch_loss(network(leaves, x.detach()), y)
         values = list(leaves.values())
         grads = torch.autograd.grad(loss, values, create_graph=True, materialize_grads=True)
         sizes = [p.numel() for p in values]

@@ -103,7 +103,7 @@ def _one(
 
     network = Network(module, params)
     with torch.no_grad(), seeded(fresh(), network.device):
-        outputs = network(params, x.clone())
+        outputs = network(params, x)
         found: list[tuple[str, float]] = [("loss", float(batch_loss(outputs, y)))]
     width = outputs[0].numel()
     by_layer = []
@@ -123,7 +123,8 @@ def _one(
         theta = ntk(module, params, x, examples=examples, directions=one, generator=fresh())
         found += [("ntk_eigenvalue", float(v)) for v in eigenvalues(theta)]
     if "quotient" in parts:
-        found.append(("gradient_quotient", gradient_quotient(module, params, batch)))
+        value = gradient_quotient(module, params, batch, generator=fresh())
+        found.append(("gradient_quotient", value))
     if "hessian" in parts:
         top = top_eigenvalue(module, params, batch, products=products, generator=fresh())
         found += [("hessian_top", top.value), ("hessian_residual", top.residual)]

@@ -59,7 +59,7 @@ def jacobian(
     network, rows = Network(module, params), []
     leaf = x.detach().clone().requires_grad_()
     with torch.enable_grad(), seeded(default_generator(generator), network.device):
-        outputs = network({n: p.detach() for n, p in params.items()}, leaf * 1)
+        outputs = network({n: p.detach() for n, p in params.items()}, leaf)
         for i, numbers in enumerate(_each_output(outputs, directions, examples or len(x))):
             own = [torch.autograd.grad(y, leaf, retain_graph=True)[0][i].flatten() for y in numbers]
             rows.append(torch.stack(own))
@@ -100,7 +100,7 @@ def ntk(
         seeded(default_generator(generator), network.device),
         sdpa_kernel(SDPBackend.MATH),
     ):
-        outputs = network(leaves, x.detach().clone())
+        outputs = network(leaves, x.detach())
         for numbers in _each_output(outputs, directions, examples or len(x)):
             for y in numbers:
                 grads = torch.autograd.grad(

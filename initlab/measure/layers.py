@@ -81,7 +81,6 @@ def layers(
     leaves = list(own.values())
     if x.is_floating_point():
         leaves.append(start.requires_grad_())
-        start = start * 1  # the network may write over its input
     with torch.enable_grad(), seeded(default_generator(generator), network.device):
         if x.is_floating_point():
             look(0, "", "input", start)
@@ -130,7 +129,7 @@ def units(
     with torch.no_grad(), seeded(default_generator(generator), network.device):
         for part in _batches(inputs, batch_size):
             with watching(module, visit):
-                network(params, part.detach().clone())
+                network(params, part.detach())
     rows: Rows = []
     for layer, (path, kind, steepest) in sorted(told.items()):
         mean = total[layer] / count[layer]
