@@ -25,9 +25,9 @@ from torch import Tensor
 import initlab
 from initlab.init import RULES, SCHEMES, Rule, Scheme, initialize
 from initlab.measure.jacobian import jacobian, singular_values
-from initlab.measure.layers import layers
+from initlab.measure.propagation import forward_backward
 from initlab.models import MLP, Model, ResidualMLP, ResNet18
-from initlab.plot import COLORS, WEIGHED
+from initlab.plot import COLORS
 
 REGISTRIES = {"rules": RULES, "schemes": SCHEMES}
 #: Networks to draw, in the order in which they are tried: not every scheme is for every network.
@@ -44,7 +44,7 @@ STEPS = 20
 #: Powers of ten between which lengths are drawn; what is beyond stands on the edge.
 DECADES = (-4, 4)
 SIZE = (230, 130)
-MARGIN = (34, 8, 10, 22)  # left, right, top, bottom
+MARGIN = (40, 8, 10, 22)  # left, right, top, bottom
 
 
 class Picture(NamedTuple):
@@ -72,12 +72,10 @@ def picture(start: Rule | Scheme) -> Picture:
             params = initialize(module, start, generator, batch=batch)
         except ValueError:  # not for such a network
             continue
-        frame = layers(module, params, batch)
-        frame = frame[frame.kind.isin(WEIGHED)]
-        lengths = {
-            name: frame[frame.statistic == name].value.to_numpy()
-            for name in ("forward", "backward")
-        }
+        stacked = {name: p.unsqueeze(0) for name, p in params.items()}
+        v = torch.empty(1, 64, int(model.outputs or 1)).normal_(generator=generator)
+        forward, backward = forward_backward(model, stacked, x, v)
+        lengths = {"forward": forward[0].numpy(), "backward": backward[0].numpy()}
         matrices = [p for p in params.values() if p.dim() > 1]
         return Picture(
             said,
@@ -122,7 +120,7 @@ def _height(share: float) -> float:
 
 
 def lengths_chart(lengths: dict[str, np.ndarray]) -> str:
-    """Mean squares by layer, on a logarithmic axis."""
+    """Mean squares by layer or block, on a logarithmic axis."""
     low, high = DECADES
     marks = ""
     for name, color in (("forward", "blue"), ("backward", "orange")):
@@ -159,7 +157,8 @@ def spectrum(values: np.ndarray) -> str:
         "stroke='currentColor' stroke-dasharray='3 3'/>"
         f"<polyline points='{points}' fill='none' stroke='{COLORS['purple']}' stroke-width='2'/>"
     )
-    ticks = [(_height(0), "0"), (_height(1), f"{top / 1.05:.2g}")]
+    largest = top / 1.05
+    ticks = [(_height(0), "0"), (_height(1), f"{largest:.{0 if largest >= 10 else 1}f}")]
     return _frame("singular values of the Jacobian", marks, ticks, "singular values")
 
 
