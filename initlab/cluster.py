@@ -1,4 +1,4 @@
-"""Groups of runs on a Ray cluster: sent out, sent again when a node is lost, given back.
+"""Work on a Ray cluster: groups of runs sent out, sent again when a node is lost, given back.
 
 Ray schedules, retries and moves the data; nothing here does. It is imported only when it is
 used, and every node needs the same version of this package.
@@ -10,10 +10,9 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
-
-import torch
 
 Item = TypeVar("Item")
 Done = TypeVar("Done")
@@ -59,15 +58,14 @@ def on_ray(
             f"gpus_per_task must be > 0 on 'cuda' and 0 elsewhere, not {gpus_per_task} on "
             f"{device!r}"
         )
-    try:
-        import ray
-    except ImportError as error:
-        raise ClusterError("Ray is not installed: pip install 'initlab[ray]'") from error
+    ray = _ray()
     task: Any = ray.remote(num_cpus=1, num_gpus=gpus_per_task, max_retries=retries)(_task)
     return _results(ray, lambda group: task.remote(execute, group, device), groups, address)
 
 
 def _task(execute: Callable[[Sequence[Item], str], Done], group: Sequence[Item], device: str):
+    import torch  # on the node: who only sends needs none
+
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)  # a vanished signal must not cost a hundred times more
     return execute(group, device)
@@ -79,35 +77,41 @@ def _results(
     groups: Iterable[Sequence[Item]],
     address: str | None,
 ) -> Iterator[Any]:
-    ours = not ray.is_initialized()
-    if ours:
-        _connect(ray, address)
     waiting = iter(groups)
     flying: list[Any] = []
-    try:
-        while True:
-            # Asked each time: nodes come and go.
-            room = IN_FLIGHT * max(1, int(ray.cluster_resources().get("CPU", 0)))
-            flying += map(send, islice(waiting, max(0, room - len(flying))))
-            if not flying:
-                return
-            [done], flying = ray.wait(flying)
-            yield ray.get(done)
-    except ray.exceptions.RayTaskError:
-        raise  # what `execute` raised, as an instance of its own class too
-    except ray.exceptions.RayError as error:
-        raise ClusterError(
-            f"a group was lost and could not be sent again: {str(error).splitlines()[0]} What "
-            "was stored before is safe. See to the cluster's nodes and their memory, and run again."
-        ) from error
-    finally:
-        for task in flying:
-            ray.cancel(task, force=True)
-        if ours:
-            ray.shutdown()
+    with connected(address):
+        try:
+            while True:
+                # Asked each time: nodes come and go.
+                room = IN_FLIGHT * max(1, int(ray.cluster_resources().get("CPU", 0)))
+                flying += map(send, islice(waiting, max(0, room - len(flying))))
+                if not flying:
+                    return
+                [done], flying = ray.wait(flying)
+                yield ray.get(done)
+        except ray.exceptions.RayTaskError:
+            raise  # what `execute` raised, as an instance of its own class too
+        except ray.exceptions.RayError as error:
+            raise ClusterError(
+                f"a group was lost and could not be sent again: {str(error).splitlines()[0]} What "
+                "was stored before is safe. See to the cluster's nodes and their memory, and run "
+                "again."
+            ) from error
+        finally:
+            for task in flying:
+                ray.cancel(task, force=True)
 
 
-def _connect(ray: Any, address: str | None) -> None:
+@contextmanager
+def connected(address: str | None = None) -> Iterator[Any]:
+    """Ray, connected to a cluster for as long as the context lasts (or already before it).
+
+    Which cluster, and the errors, are as in `on_ray`.
+    """
+    ray = _ray()
+    if ray.is_initialized():
+        yield ray
+        return
     named = address or os.environ.get("RAY_ADDRESS")
     if named:
         _answers(named)
@@ -122,6 +126,20 @@ def _connect(ray: Any, address: str | None) -> None:
         )
     except (OSError, RuntimeError, ValueError) as error:
         raise _unreachable(named or "this machine", str(error)) from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _ray() -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        raise ClusterError(
+            "Ray is not installed: pip install 'initlab[ray]'; engine 'local' needs nothing more"
+        ) from error
+    return ray
 
 
 def _answers(address: str) -> None:

@@ -10,7 +10,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from typing import Any, TypeVar, dataclass_transform
+from functools import lru_cache
+from math import isfinite
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, dataclass_transform, get_args, get_origin, get_type_hints
 
 _TYPES: dict[str, type] = {}
 
@@ -19,7 +22,27 @@ T = TypeVar("T")
 
 @dataclass_transform(frozen_default=True)
 def spec(cls: type[T]) -> type[T]:
-    """Make `cls` a frozen dataclass that `to_plain` and `from_plain` know by its name."""
+    """Make `cls` a frozen dataclass that `to_plain` and `from_plain` know by its name.
+
+    Its fields hold what their annotations say: a value of another type raises `ValueError`, and a
+    list becomes a tuple.
+    """
+    own = getattr(cls, "__post_init__", None)
+
+    def checked(self: Any) -> None:
+        for name, wanted in _annotations(type(self)).items():  # type: ignore[arg-type]
+            value = getattr(self, name)
+            if isinstance(value, list):
+                value = tuple(value)
+                object.__setattr__(self, name, value)
+            if not _fits(value, wanted):
+                raise ValueError(
+                    f"{type(self).__name__}: {name} must be {_words(wanted)}, not {value!r}"
+                )
+        if own is not None:
+            own(self)
+
+    cls.__post_init__ = checked  # type: ignore[attr-defined]
     frozen = dataclasses.dataclass(frozen=True)(cls)
     if _TYPES.setdefault(cls.__name__, frozen) is not frozen:
         known = _TYPES[cls.__name__]
@@ -29,6 +52,49 @@ def spec(cls: type[T]) -> type[T]:
             )
         _TYPES[cls.__name__] = frozen
     return frozen
+
+
+@lru_cache
+def _annotations(cls: type) -> dict[str, Any]:
+    hints = get_type_hints(cls)
+    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+
+
+def _fits(value: Any, wanted: Any) -> bool:
+    """Whether `value` is of the annotated type; every float is finite."""
+    origin, inner = get_origin(wanted), get_args(wanted)
+    if origin in (Union, UnionType):
+        return any(_fits(value, one) for one in inner)
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            return False
+        each = inner[:1] * len(value) if inner[1:] == (...,) else inner
+        return len(value) == len(each) and all(map(_fits, value, each))
+    if wanted is float:
+        return isinstance(value, int | float) and type(value) is not bool and isfinite(value)
+    if wanted in (object, Any):
+        return True
+    if wanted in (int, str, bool, NoneType):
+        return type(value) is wanted
+    if dataclasses.is_dataclass(wanted):
+        return isinstance(value, wanted)  # type: ignore[arg-type]
+    return dataclasses.is_dataclass(value)  # a protocol: what is a spec can say for itself
+
+
+_WORDS = {int: "a whole number", float: "a finite number", str: "a text", bool: "True or False"}
+
+
+def _words(wanted: Any) -> str:
+    """An annotation as a reader would say it."""
+    origin, inner = get_origin(wanted), get_args(wanted)
+    if origin in (Union, UnionType):
+        return " or ".join(dict.fromkeys(map(_words, inner)))
+    if origin is tuple:
+        count = "" if inner[1:] == (...,) else f"{len(inner)} "
+        return f"a tuple of {count}values that are each {_words(inner[0])}"
+    if wanted is NoneType:
+        return "None"
+    return _WORDS.get(wanted, f"{wanted.__name__}(…)")
 
 
 def to_plain(value: Any) -> Any:

@@ -6,14 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-DEVICES = ["cpu"]
-if torch.cuda.is_available():
-    DEVICES.append("cuda")
-if torch.backends.mps.is_available():
-    DEVICES.append("mps")
+from initlab.devices import present
 
 
-@pytest.fixture(params=DEVICES)
+@pytest.fixture(params=present())
 def device(request) -> str:
     """Every device present."""
     return request.param

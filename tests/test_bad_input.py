@@ -35,7 +35,7 @@ from initlab.notebook import value
 from initlab.parameters import ParameterError, read
 from initlab.spec import from_plain, to_plain
 from initlab.store import Store, StoreError
-from initlab.sweep import Run, grid, run
+from initlab.sweep import Run, from_json, grid, groups, run
 from initlab.train import SGD, Budget
 from tests.test_notebook import tiny
 
@@ -69,13 +69,31 @@ PYTHON = {
     "too many": (lambda: Data("digits", train=10**6), ValueError, "for all, not 1000000"),
     "half a sample": (lambda: Data("digits", test=2.5), ValueError, "test must be a whole number"),
     "to load": (lambda: load("minst"), ValueError, "unknown data set 'minst'; known: digits"),
-    "loaded number": (lambda: load(7), ValueError, "unknown data set 7; known: digits"),
+    "loaded number": (lambda: load(7), ValueError, "name must be a text, not 7"),
     "loaded where": (lambda: load("digits", "abacus"), RuntimeError, "abacus"),
+    "a set by its name": (
+        lambda: Run(MODEL, HeNormal(), "digits"),
+        ValueError,
+        "data must be Data(",
+    ),
     "looked for": (lambda: files.look("minst"), ValueError, "'minst'; known: digits, gaussian"),
     # models
     "no widths": (lambda: MLP(()), ValueError, "one or more whole numbers ≥ 1, not ()"),
     "a width of 0": (lambda: MLP((10, 0)), ValueError, "whole numbers ≥ 1, not (10, 0)"),
-    "a width of 9.5": (lambda: MLP((9.5,)), ValueError, "whole numbers ≥ 1, not (9.5,)"),
+    "a width of 9.5": (
+        lambda: MLP((9.5,)),
+        ValueError,
+        "widths must be a tuple of values that are each a whole number, not (9.5,)",
+    ),
+    "one width": (lambda: MLP(10), ValueError, "widths must be a tuple of values"),
+    "no inputs": (lambda: MLP((3,), inputs=0), ValueError, "inputs must be one or more whole"),
+    "no outputs": (lambda: MLP((3,), outputs=0), ValueError, "outputs must be one or more whole"),
+    "a scale's name": (
+        lambda: ResidualMLP(2, 3, scales="a"),
+        ValueError,
+        "scales must be a finite",
+    ),
+    "a flat image": (lambda: ConvNet((3,), input_shape=(3, 32)), ValueError, "a tuple of 3 values"),
     "no depth": (lambda: MLP.constant(0, 5), ValueError, "depth must be ≥ 1, not 0"),
     "activation": (lambda: MLP((3,), activation="rely"), ValueError, "'rely'; known: linear, relu"),
     "no modules": (lambda: ResidualMLP(0, 5), ValueError, "whole numbers ≥ 1, not (0, 5)"),
@@ -87,8 +105,16 @@ PYTHON = {
     # init
     "a rule's name": (lambda: rule("hee"), ValueError, "initializer 'hee'; known: he_normal, "),
     "a scale": (lambda: HeNormal(scale=-1), ValueError, "finite number ≥ 0, not -1"),
-    "an endless scale": (lambda: HeNormal(scale=INF), ValueError, "finite number ≥ 0, not inf"),
-    "a scale in words": (lambda: HeNormal(scale="2"), ValueError, "finite number ≥ 0, not '2'"),
+    "an endless scale": (
+        lambda: HeNormal(scale=INF),
+        ValueError,
+        "scale must be a finite number, not inf",
+    ),
+    "a scale in words": (
+        lambda: HeNormal(scale="2"),
+        ValueError,
+        "scale must be a finite number, not '2'",
+    ),
     "a mode": (lambda: VarianceScaling(mode="fan"), ValueError, "'fan'; known: fan_in, fan_out"),
     "a law": (lambda: VarianceScaling(distribution="x"), ValueError, "'x'; known: normal, uniform"),
     "a deviation": (lambda: Normal(std=-0.1), ValueError, "std must be a finite number ≥ 0, not"),
@@ -119,10 +145,10 @@ PYTHON = {
     "layers": (lambda: Lengths(layers="first"), ValueError, "'last' or 'all', not 'first'"),
     "an image": (lambda: Lengths(image=-1), ValueError, "0 or larger, or None for random inputs"),
     "signal layers": (lambda: Signal(layers="first"), ValueError, "'all', not 'first'"),
-    "signal's image": (lambda: Signal(image=0.5), ValueError, "index of a training image, 0 or"),
+    "signal's image": (lambda: Signal(image=0.5), ValueError, "image must be a whole number or None"),
     "no examples": (lambda: Signal(examples=0), ValueError, "examples must be a whole number ≥ 1"),
     "a cosine": (lambda: Correlation(2.0), ValueError, "a cosine, from -1 to 1, not 2.0"),
-    "a cosine's layers": (lambda: Correlation(layers=3), ValueError, "'last' or 'all', not 3"),
+    "a cosine's layers": (lambda: Correlation(layers=3), ValueError, "layers must be a text, not 3"),
     "a depth": (lambda: theory.mean_length(0), ValueError, "whole number ≥ 1, not 0"),
     "an s": (lambda: theory.mean_length(3, s=-1), ValueError, "for each of 3 layers, not -1"),
     "a variance": (lambda: theory.growth_per_layer(0, 1), ValueError, "must be > 0, not 0 and 1"),
@@ -132,7 +158,7 @@ PYTHON = {
     "a mean": (lambda: theory.residual_mean_length(1, 2), ValueError, "mean_x = 2.0 with M = 1.0"),
     # train and sweep
     "a rate": (lambda: SGD(lr=0), ValueError, "lr must be > 0, not 0"),
-    "no rate": (lambda: SGD(lr=NAN), ValueError, "lr must be > 0, not nan"),
+    "no rate": (lambda: SGD(lr=NAN), ValueError, "lr must be a finite number, not nan"),
     "no epochs": (lambda: Budget(epochs=0), ValueError, "epochs must be ≥ 1, not 0"),
     "no batch": (lambda: Budget(batch_size=0), ValueError, "batch_size must be ≥ 1, not 0"),
     "a per cent": (lambda: Budget(target=90), ValueError, "accuracy in (0, 1], not 90"),
@@ -201,6 +227,52 @@ PYTHON = {
     ),
     "a value": (lambda: value("[1, 2"), ParameterError, "'[1, 2' is no value of a parameter; give"),
     "a date": (lambda: value("2020-01-01"), ParameterError, "give a number, a text, true, false"),
+    # runs
+    "a model's name": (lambda: Run("mlp", HeNormal()), ValueError, "model must be MLP(…) or Resid"),
+    "an initializer's name": (lambda: Run(MODEL, "he"), ValueError, "init must be Rule("),
+    "a seed's name": (lambda: grid(TRAIN, seed=["a"]), ValueError, "seed must be a whole number"),
+    "an axis of one": (
+        lambda: grid(TRAIN, seed=3),
+        ValueError,
+        "axis seed must be a list of values",
+    ),
+    "one run": (lambda: run(TRAIN), ValueError, "a list of runs was expected, such as grid("),
+    "no runs": (lambda: run([]), ValueError, "there are no runs: the list is empty"),
+    "other than runs": (
+        lambda: run([3]),
+        ValueError,
+        "a list of runs was expected; 3 in it is none",
+    ),
+    "a device": (
+        lambda: run([LOOK], device="abacus"),
+        ValueError,
+        "no device 'abacus'; it has cpu",
+    ),
+    "half a worker": (lambda: run([LOOK], workers=1.5), ValueError, "a whole number ≥ 1, not 1.5"),
+    "no memory": (
+        lambda: groups([TRAIN], -1),
+        ValueError,
+        "memory is a number of bytes > 0, not -1",
+    ),
+    "no run in JSON": (
+        lambda: from_json("nonsense"),
+        ValueError,
+        "a run in JSON was expected, not",
+    ),
+    "another value in JSON": (
+        lambda: from_json("[1]"),
+        ValueError,
+        "a run was expected, not '[1]'",
+    ),
+    "half an epoch": (
+        lambda: Budget(epochs=1.5),
+        ValueError,
+        "epochs must be a whole number, not 1",
+    ),
+    "an endless rate": (lambda: SGD(lr=INF), ValueError, "lr must be a finite number, not inf"),
+    "a rate's name": (lambda: SGD(lr="a"), ValueError, "lr must be a finite number, not 'a'"),
+    "a store by number": (lambda: Store(3), ValueError, "needs the name of a folder, not 3"),
+    "a text for keys": (lambda: Store("x").frame("abc"), ValueError, "a list of keys was expected"),
     # live
     "no axes": (lambda: linked(str, {}), ValueError, "one or more, each with values, not {}"),
     "an empty axis": (lambda: linked(str, {"a": []}), ValueError, "each with values, not {'a': []"),

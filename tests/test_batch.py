@@ -16,10 +16,11 @@ from urllib.parse import unquote
 import pytest
 
 from initlab import batch as package
-from initlab.batch import DONE, FAILED, EngineError, batch, engines
+from initlab.batch import DONE, FAILED, batch, engines
 from initlab.batch.cells import Cell, cells, known
 from initlab.batch.page import page
 from initlab.cli import main
+from initlab.cluster import ClusterError
 from initlab.notebook import Executed, fingerprint, read
 from initlab.parameters import ParameterError
 from tests.test_notebook import BODY, printed, tiny
@@ -182,7 +183,7 @@ def test_ray_runs_it(tmp_path):
 
 def test_without_ray_the_remedy_is_told(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(EngineError, match=r"pip install 'initlab\[ray\]'"):
+    with pytest.raises(ClusterError, match=r"pip install 'initlab\[ray\]'"):
         batch(tiny(tmp_path), {"seed": [1]}, {}, tmp_path / "out", engine="ray")
 
 

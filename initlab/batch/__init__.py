@@ -38,8 +38,8 @@ def batch(
     time on a cluster, each with a GPU of its own if `device` is "cuda".
 
     Raises `ParameterError` before anything runs for parameters that the notebook does not take,
-    `NotebookError` when it cannot be read or `out` cannot be written, and `EngineError` for an
-    engine that cannot be used.
+    `NotebookError` when it cannot be read or `out` cannot be written, `EngineError` for an engine
+    or a number of workers that there is not, and `ClusterError` for a cluster that cannot be used.
     """
     if engine not in ENGINES:
         raise EngineError(f"unknown engine {engine!r}; choose {' or '.join(ENGINES)}")

@@ -6,7 +6,6 @@ as Ctrl-C does, ends what is in flight.
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
 import os
 import signal
@@ -19,12 +18,14 @@ from itertools import islice
 from multiprocessing.connection import Connection
 from typing import Any
 
+from initlab.cluster import connected
+
 Call = tuple[str, Callable[[], Any]]
 ENGINES = ("local", "ray")
 
 
 class EngineError(Exception):
-    """An engine that cannot be used here; the message says why and what to do."""
+    """An engine that there is not; the message says which there are."""
 
 
 def _as_they_end(
@@ -98,41 +99,22 @@ def on_ray(
 ) -> Iterator[tuple[str, Future]]:
     """Each call as one Ray task of one CPU and `gpus` GPUs; at most `workers` at a time.
 
-    The cluster is the one at RAY_ADDRESS, else the one that runs on this machine, else one that
-    is started here for as long as it is needed. Raises `EngineError` when Ray is not installed
-    or the cluster does not answer.
+    The cluster is found as `initlab.cluster.on_ray` does. Raises `ClusterError` when Ray is not
+    installed or the cluster does not answer.
     """
-    try:
-        import ray
-    except ImportError:
-        raise EngineError(
-            "engine 'ray' needs Ray, which is not installed: pip install 'initlab[ray]'; "
-            "engine 'local' needs nothing more"
-        ) from None
-    ours = not ray.is_initialized()
-    if ours:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    with connected() as ray:
+        task = ray.remote(num_cpus=1, num_gpus=gpus)(_call)
+        sent: list[Any] = []
+
+        def send(call: Callable[[], Any]) -> Future:
+            sent.append(task.remote(call))
+            return sent[-1].future()
+
         try:
-            ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise EngineError(
-                f"there is no Ray cluster at {os.environ.get('RAY_ADDRESS', 'this machine')} "
-                f"({error}); set RAY_ADDRESS to its head node, or unset it to use this machine"
-            ) from None
-    task = ray.remote(num_cpus=1, num_gpus=gpus)(_call)
-    sent: list[Any] = []
-
-    def send(call: Callable[[], Any]) -> Future:
-        sent.append(task.remote(call))
-        return sent[-1].future()
-
-    try:
-        yield from _as_they_end(send, calls, workers)
-    finally:
-        for reference in sent:  # nothing happens to those that have ended
-            ray.cancel(reference, force=True)
-        if ours:
-            ray.shutdown()
+            yield from _as_they_end(send, calls, workers)
+        finally:
+            for reference in sent:  # nothing happens to those that have ended
+                ray.cancel(reference, force=True)
 
 
 def _call(call: Callable[[], Any]) -> Any:

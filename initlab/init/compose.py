@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from typing import ClassVar, TypeAlias
 
 from torch import nn
@@ -9,8 +10,8 @@ from torch import nn
 from initlab.init.contract import Part, Rule, Scheme, check_number
 from initlab.init.fans import CONVS, NORMS, TRANSPOSED, WEIGHTED
 from initlab.init.plan import plan
-from initlab.init.random import HeNormal
 from initlab.init.scaled import Scaled
+from initlab.init.scaling import HeNormal
 from initlab.spec import spec
 
 #: Kinds of layer by name.
@@ -31,8 +32,8 @@ class At:
     """What is different in some layers: another rule, a factor on what is drawn, or both.
 
     `layers` is a kind ("conv", "linear", "norm", "embedding"), a place ("first", "head"), the index
-    of a linear layer or convolution in the order of the module (negative from the end), or a pair
-    (start, stop) of them; stop None is the end.
+    of a linear layer or convolution in the order of the module (negative from the end), a pair
+    (start, stop) of them, stop None being the end, or a path with wildcards such as "layer4.*".
     """
 
     layers: Layers
@@ -43,15 +44,11 @@ class At:
         """Refuse unknown layers and what is no factor."""
         check_number("factor", self.factor, negative=True)
         given = self.layers
-        known = given in (*KINDS, *PLACES) if isinstance(given, str) else type(given) is int
-        if isinstance(given, tuple):
-            known = (
-                len(given) == 2 and type(given[0]) is int and type(given[1]) in (int, type(None))
-            )
-        if not known:
+        named = given in (*KINDS, *PLACES)
+        if isinstance(given, str) and not named and "." not in given and "*" not in given:
             raise ValueError(
-                f"layers must be one of {', '.join((*KINDS, *PLACES))}, an index or a pair of "
-                f"indices, not {given!r}"
+                f"layers must be one of {', '.join((*KINDS, *PLACES))}, an index, a pair of "
+                f"indices or a path with wildcards, not {given!r}"
             )
 
     def paths(self, module: nn.Module) -> list[str]:
@@ -59,6 +56,12 @@ class At:
         if isinstance(self.layers, str) and self.layers in KINDS:
             kinds = KINDS[self.layers]
             found = [path for path, layer in module.named_modules() if isinstance(layer, kinds)]
+        elif isinstance(self.layers, str) and self.layers not in PLACES:
+            found = [
+                path
+                for path, layer in module.named_modules()
+                if fnmatchcase(path, str(self.layers)) and isinstance(layer, (*WEIGHTED, *NORMS))
+            ]
         else:
             every = [path for path, layer in module.named_modules() if isinstance(layer, WEIGHTED)]
             where = PLACES[self.layers] if isinstance(self.layers, str) else self.layers

@@ -2,17 +2,48 @@
 
 from __future__ import annotations
 
+from math import nan
+from typing import Any
+
 from torch import nn
 
 from initlab.init.contract import Part, Rule, Scheme
 from initlab.init.fans import NORMS, WEIGHTED, Fans, fans
 from initlab.init.random import Constant, Zeros
-from initlab.init.scaled import Stacked
+from initlab.init.scaled import Blank, Stacked
 from initlab.models.blocks import Multiplier
 
 #: Modules that multiply by `weight` and add `bias`: at first one and zero.
 AFFINE = (*NORMS, Multiplier)
-_LEFT = Part(None, None, "no rule is for it: it keeps the module's own value")
+
+
+def describe(
+    module: nn.Module, rule: Rule | Scheme, bias: Rule | None = None
+) -> list[dict[str, Any]]:
+    """One row for every parameter of a module, also of those left alone.
+
+    Columns: `parameter`, `shape`, `kind` of its layer, `start` (the rule's label, or why it is left
+    alone), `fan_in`, `fan_out`, and the declared `variance`.
+
+    >>> describe(nn.Linear(3, 2), Constant(0.5))[0]["start"]
+    'Constant'
+    """
+    tensors = dict(module.named_parameters())
+    rows = []
+    for name, part in plan(module, rule, bias).items():
+        rule_of, of = part.rule, part.fans
+        rows.append(
+            {
+                "parameter": name,
+                "shape": tuple(tensors[name].shape),
+                "kind": type(module.get_submodule(name.rpartition(".")[0])).__name__,
+                "start": rule_of.label if rule_of else f"left alone: {part.why}",
+                "fan_in": of.fan_in if of else nan,
+                "fan_out": of.fan_out if of else nan,
+                "variance": rule_of.variance(of) if rule_of and of else nan,
+            }
+        )
+    return rows
 
 
 def plan(module: nn.Module, rule: Rule | Scheme, bias: Rule | None = None) -> dict[str, Part]:
@@ -42,7 +73,9 @@ def _part(layer: nn.Module, name: str, rule: Rule, bias: Rule) -> Part:
     if isinstance(layer, AFFINE) and name in ("weight", "bias"):
         return Part(Constant(1.0) if name == "weight" else Zeros(), Fans(1, 1))
     if isinstance(layer, nn.Embedding):
-        return Part(rule, Fans(1, layer.embedding_dim))  # a look-up sums one term
+        of = Fans(1, layer.embedding_dim)  # a look-up sums one term
+        row = layer.padding_idx
+        return Part(rule if row is None else Blank(rule, row), of)
     if isinstance(layer, nn.MultiheadAttention):
         if name == "in_proj_bias":
             return Part(bias, Fans(layer.embed_dim, layer.embed_dim))
@@ -51,4 +84,4 @@ def _part(layer: nn.Module, name: str, rule: Rule, bias: Rule) -> Part:
         if name.endswith("proj_weight"):
             inputs = {"q": layer.embed_dim, "k": layer.kdim, "v": layer.vdim}[name[0]]
             return Part(rule, Fans(inputs, layer.embed_dim))
-    return _LEFT
+    return Part(None, None, f"no rule is for {name!r} of {type(layer).__name__}")

@@ -61,3 +61,27 @@ class Stacked(Rule):
     def variance(self, fans: Fans) -> float:
         """That of the rule."""
         return self.rule.variance(fans)
+
+
+@spec
+class Blank(Rule):
+    """What `rule` draws, with zeros in one `row`: an embedding's padding."""
+
+    rule: Rule = Zeros()
+    row: int = 0
+    name: ClassVar[str] = "Blank"
+
+    @property
+    def label(self) -> str:
+        """The rule's label."""
+        return self.rule.label
+
+    def stack(self, fans, shape, generator, count) -> Tensor:
+        """See `Rule.stack`."""
+        drawn = self.rule.stack(fans, shape, generator, count)
+        drawn[:, self.row] = 0
+        return drawn
+
+    def variance(self, fans: Fans) -> float:
+        """That of the rule, in all other rows."""
+        return self.rule.variance(fans)

@@ -40,6 +40,8 @@ class MLP:
     def __post_init__(self) -> None:
         """Refuse impossible widths and unknown activations and normalizations."""
         check_widths("widths", self.widths)
+        check_widths("inputs", (self.inputs,))
+        check_widths("outputs", (1 if self.outputs is None else self.outputs,))
         activation(self.activation)
         if self.norm not in NORMALIZATIONS:
             raise ValueError(f"norm must be 'batch' or 'none', not {self.norm!r}")

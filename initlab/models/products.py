@@ -63,10 +63,14 @@ def shared(W: Tensor, x: Tensor) -> Tensor:
     return (W.flatten(0, 1) @ x.mT).unflatten(0, W.shape[:2])
 
 
-def _numpy(a: Tensor, b: Tensor) -> Tensor:
-    out = a.new_empty(*a.shape[:-1], b.shape[-1])
-    np.matmul(a.detach().numpy(), b.detach().numpy(), out=out.numpy())
+def product(a: Tensor, b: Tensor, out: Tensor) -> Tensor:
+    """a b into `out`, and `out`: (…, m, k), (…, k, n) → (…, m, n), on the CPU, not recorded."""
+    np.matmul(a.numpy(), b.numpy(), out=out.numpy())
     return out
+
+
+def _numpy(a: Tensor, b: Tensor) -> Tensor:
+    return product(a.detach(), b.detach(), a.new_empty(*a.shape[:-1], b.shape[-1]))
 
 
 @lru_cache

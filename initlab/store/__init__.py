@@ -59,7 +59,12 @@ class Store:
     """
 
     def __init__(self, folder: Path | str | None = None) -> None:
-        """Open (not yet create) the store in `folder`, by default `default_folder()`."""
+        """Open (not yet create) the store in `folder`, by default `default_folder()`.
+
+        Raises `ValueError` for what is no folder's name.
+        """
+        if not isinstance(folder, Path | str | None):
+            raise ValueError(f"a store needs the name of a folder, not {folder!r}")
         self.folder = Path(folder) if folder is not None else default_folder()
         self._known: dict[Path, tuple[Stamp, frozenset[str]]] = {}
 
@@ -109,8 +114,11 @@ class Store:
     def frame(self, keys: Iterable[str] | None = None) -> pd.DataFrame:
         """All rows, or those of the given runs, in the columns of `SCHEMA`.
 
-        A run that two processes stored at the same time appears once.
+        A run that two processes stored at the same time appears once. Raises `ValueError` for a
+        text in place of a list of keys.
         """
+        if isinstance(keys, str):
+            raise ValueError(f"a list of keys was expected, not the text {keys!r}")
         return self._frame(SCHEMA.names, keys)
 
     def add(self, results: Iterable[tuple[str, str, float, Sequence[tuple]]]) -> None:

@@ -9,13 +9,14 @@ from collections.abc import Iterable, Iterator
 import pandas as pd
 from tqdm.auto import tqdm
 
+from initlab import devices
 from initlab.cluster import on_ray
 from initlab.spec import key
 from initlab.store import RECORDED, Claims, Store
 from initlab.sweep import local
 from initlab.sweep.execute import Result, execute
 from initlab.sweep.groups import cost, groups
-from initlab.sweep.runs import Run, tidy
+from initlab.sweep.runs import Run, by_key, tidy
 
 ENGINES = ("local", "ray")
 #: Multiplications under which starting processes takes longer than the work.
@@ -49,20 +50,23 @@ def run(
     `seconds`, `key`, and every field of the run (`model.widths`, `init`, `seed`, …), in the order
     of `runs`.
 
-    Raises `ValueError` for an unknown engine or too little memory, `StoreError` when results cannot
-    be stored and `ClusterError` when the cluster cannot be used.
+    Raises `ValueError` for no runs, an unknown engine or device and too little memory,
+    `StoreError` when results cannot be stored and `ClusterError` when the cluster cannot be used.
     """
     if engine not in ENGINES:
         raise ValueError(f"unknown engine {engine!r}; known: {', '.join(ENGINES)}")
-    if workers is not None and workers < 1:
-        raise ValueError(f"workers must be ≥ 1, not {workers}")
+    if workers is not None and (type(workers) is not int or workers < 1):
+        raise ValueError(f"workers must be a whole number ≥ 1, not {workers!r}")
+    if engine == "local":
+        devices.check(device)
     store = Store() if store is None else store
-    named = {key(r): r for r in runs}
+    named = by_key(runs)
     frames = []
     if recorded:
         frames.append(Store(RECORDED).frame(named))
     missing = set(named).difference(*(f.key for f in frames))
-    todo = [named[k] for k in named if k in missing - store.keys()]
+    unknown = missing - store.keys()  # once: it looks through the store's folder
+    todo = [named[k] for k in named if k in unknown]
     if todo:
         groups(todo, memory, device)  # what cannot be computed is refused before anything is
         share = 0.0 if device != "cuda" else 1.0 if gpus_per_task is None else gpus_per_task

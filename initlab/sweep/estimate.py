@@ -11,13 +11,13 @@ from math import ceil
 import pandas as pd
 import torch
 
+from initlab import devices
 from initlab.data import SIZES, DataSet, Split
 from initlab.init import HeNormal, Scheme, initialize
 from initlab.models import ModuleModel
-from initlab.spec import key
 from initlab.sweep.execute import execute
 from initlab.sweep.groups import groups, samples
-from initlab.sweep.runs import Run
+from initlab.sweep.runs import Run, by_key
 from initlab.train import Budget, fit
 from initlab.train.memory import group_bytes
 
@@ -71,13 +71,11 @@ def estimate(
     be there. Runs may end before their budget: this is what they cost if none does. Looks at
     accuracy on the way are counted as one pass over the test set each.
 
-    Raises `ValueError` for no runs.
+    Raises `ValueError` for no runs and an unknown device.
     """
     kinds: dict[tuple, list[list[Run]]] = {}
-    for group in groups({key(r): r for r in runs}.values(), memory, device):
+    for group in groups(by_key(runs).values(), memory, devices.check(device)):
         kinds.setdefault(_shape(group[0]), []).append(group)
-    if not kinds:
-        raise ValueError("there are no runs to estimate")
     rows = []
     threads = torch.get_num_threads()
     try:

@@ -110,9 +110,9 @@ def _fit(runs: Sequence[Run], device: str) -> list[Outcome]:
     first = runs[0]
     assert first.data is not None and first.budget is not None
     module = first.model.build("meta")
+    data = data_module.load(first.data, device)
     starts = [_start(r, module, device) for r in runs]
     orders = {r.order: torch.Generator().manual_seed(seed_of(r.order, "order")) for r in runs}
-    data = data_module.load(first.data, device)
     labels = {r.noise: r.noise(data.train.y, data.classes) for r in runs if r.noise is not None}
     targets = None
     if labels:
@@ -130,13 +130,14 @@ def _fit(runs: Sequence[Run], device: str) -> list[Outcome]:
         targets=targets,
         augment=first.augment,
         curves=first.curves,
+        watch=first.watch,
         rates=_rates(runs, module),
     )
 
 
 def _rates(runs: Sequence[Run], module: nn.Module) -> list[dict[str, float]] | None:
     """Multipliers of each run's learning rates, where any scheme has some."""
-    rates = [r.init.rates(module) if isinstance(r.init, Scheme) else {} for r in runs]
+    rates = [dict(r.init.rates(module)) if isinstance(r.init, Scheme) else {} for r in runs]
     return rates if any(rates) else None
 
 

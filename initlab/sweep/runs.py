@@ -14,6 +14,7 @@ from initlab.augment import Augment
 from initlab.data import Data
 from initlab.init import MuP, Rule, Scheme, Zeros
 from initlab.measure import Measure
+from initlab.measure.displacement import Displacement
 from initlab.models import Model
 from initlab.noise import LabelNoise
 from initlab.spec import flat, from_plain, key, spec, to_plain
@@ -56,6 +57,7 @@ class Run:
     noise: LabelNoise | None = None
     augment: Augment | None = None
     curves: Curves | None = None
+    watch: Displacement | None = None
     start: Pretrained | None = None
 
     def __post_init__(self) -> None:
@@ -77,7 +79,7 @@ class Run:
         if self.networks < 1:
             raise ValueError(f"networks must be ≥ 1, not {self.networks}")
         if self.budget is None:
-            for name in ("noise", "augment", "curves", "start"):
+            for name in ("noise", "augment", "curves", "watch", "start"):
                 if getattr(self, name) is not None:
                     raise ValueError(f"{name} is for runs that train: this one has no budget")
         if self.start is not None:
@@ -115,9 +117,11 @@ def grid(base: Run, **axes: Iterable[Any]) -> list[Run]:
     20
     """
     known = [field.name for field in dataclasses.fields(base)]
-    for name in axes:
+    for name, values in axes.items():
         if name not in known:
             raise ValueError(f"a run has no field {name!r}; it has {', '.join(known)}")
+        if isinstance(values, str) or not isinstance(values, Iterable):
+            raise ValueError(f"the axis {name} must be a list of values, not {values!r}")
     return [
         dataclasses.replace(base, **dict(zip(axes, values, strict=True)))
         for values in itertools.product(*axes.values())
@@ -125,8 +129,31 @@ def grid(base: Run, **axes: Iterable[Any]) -> list[Run]:
 
 
 def from_json(text: str) -> Run:
-    """The run of a stored row's `run` column."""
-    return from_plain(json.loads(text))
+    """The run of a stored row's `run` column; raises `ValueError` for any other text."""
+    try:
+        run = from_plain(json.loads(text))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"a run in JSON was expected, not {text!r} ({error})") from None
+    if not isinstance(run, Run):
+        raise ValueError(f"a run was expected, not {text!r}")
+    return run
+
+
+def by_key(runs: Iterable[Run]) -> dict[str, Run]:
+    """Runs by the key of each, every one once.
+
+    Raises `ValueError` for what is no list of runs, and for none.
+    """
+    if isinstance(runs, Run) or not isinstance(runs, Iterable):
+        raise ValueError(f"a list of runs was expected, such as grid(…), not {runs!r:.80}")
+    named: dict[str, Run] = {}
+    for r in runs:
+        if not isinstance(r, Run):
+            raise ValueError(f"a list of runs was expected; {r!r:.80} in it is none")
+        named[key(r)] = r
+    if not named:
+        raise ValueError("there are no runs: the list is empty")
+    return named
 
 
 def tidy(values: pd.DataFrame, named: dict[str, Run]) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from initlab.train.budget import STATISTICS, Budget, Curves, Outcome
 from initlab.train.fit import accuracy, fit
-from initlab.train.loss import CrossEntropy, Loss
+from initlab.train.loss import ClippedCrossEntropy, CrossEntropy, Loss
 from initlab.train.optim import LARS, SGD, Adam, AdamW, Optimizer, Step, family
 from initlab.train.schedule import ConstantRate, Cosine, Schedule, StepDecay
 
@@ -15,6 +15,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "Budget",
+    "ClippedCrossEntropy",
     "ConstantRate",
     "Cosine",
     "CrossEntropy",

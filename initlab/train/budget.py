@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import ceil
+from typing import Protocol
 
 from torch import Tensor
 
@@ -108,14 +110,29 @@ class Curves:
         return {0} | spaced(last, self.resolution)
 
 
+class Watch(Protocol):
+    """Who looks at the parameters of each network: at step 0, log-spaced by `resolution`, and at
+    its end.
+    """
+
+    @property
+    def resolution(self) -> float:
+        """Each look is at most 1 + `resolution` times as late as the one before."""
+
+    def see(
+        self, start: Mapping[str, Tensor], now: Mapping[str, Tensor], last: bool
+    ) -> list[tuple[int, str, float]]:
+        """(layer, statistic, value) of one network; `last` at its end."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How one network's training ended.
 
     `epochs` is where the goal was first seen reached, or the budget where it was not (`reached`
     is False: the value is censored). `diverged`: the loss was no longer finite. `steps` is how
-    far it trained. `curves` holds (step, statistic, value), `params` the network at its end, by
-    name, with the buffers of normalization.
+    far it trained. `curves` holds (step, statistic, value), `seen` the (layer, step, statistic,
+    value) of a watch, `params` the network at its end, by name, with the buffers of normalization.
     """
 
     epochs: float
@@ -125,10 +142,12 @@ class Outcome:
     test_accuracy: float
     steps: int = 0
     curves: tuple[tuple[int, str, float], ...] = ()
+    seen: tuple[tuple[int, int, str, float], ...] = ()
     params: dict[str, Tensor] = field(default_factory=dict, repr=False, compare=False)
 
     def rows(self) -> list[tuple[int, int, int, str, float]]:
         """(network, layer, step, statistic, value) of each number."""
         names = ("epochs", "reached", "diverged", "train_loss", "test_accuracy")
         ends = [(0, -1, -1, name, float(getattr(self, name))) for name in names]
-        return ends + [(0, -1, step, name, value) for step, name, value in self.curves]
+        followed = [(0, -1, step, name, value) for step, name, value in self.curves]
+        return ends + followed + [(0, *row) for row in self.seen]

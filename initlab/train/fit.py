@@ -18,11 +18,12 @@ from torch import Tensor
 
 from initlab.augment import Augment
 from initlab.data import DataSet, Split
-from initlab.models import Model, Params, products
+from initlab.models import MLP, Model, ModuleModel, Params, products
 from initlab.threads import in_threads
 from initlab.train.batches import Batches, per_network
-from initlab.train.budget import Budget, Curves, Outcome
-from initlab.train.group import group
+from initlab.train.budget import Budget, Curves, Outcome, Watch, spaced
+from initlab.train.dense import Dense
+from initlab.train.group import Rows, Stacked
 from initlab.train.loss import CrossEntropy, Loss
 from initlab.train.memory import networks_at_once
 from initlab.train.optim import Optimizer, Step
@@ -51,6 +52,7 @@ def fit(
     targets: Tensor | None = None,
     augment: Augment | None = None,
     curves: Curves | None = None,
+    watch: Watch | None = None,
     precision: str = "float32",
     rates: Mapping[str, float] | Sequence[Mapping[str, float]] | None = None,
 ) -> list[Outcome]:
@@ -95,6 +97,7 @@ def fit(
             schedule or ConstantRate(),
             augment,
             curves,
+            watch,
             precision,
             {name: f if isinstance(f, float) else f[cut] for name, f in factors.items()},
         ).run()
@@ -125,11 +128,12 @@ class _Training:
         schedule: Schedule,
         augment: Augment | None,
         curves: Curves | None,
+        watch: Watch | None,
         precision: str,
         rates: Mapping[str, float | Tensor],
     ) -> None:
         self.data, self.budget, self.loss, self.schedule = data, budget, loss, schedule
-        self.curves, self.precision = curves, precision
+        self.curves, self.watch, self.precision = curves, watch, precision
         self.group = group(model, params)
         own = [rates.get(name, 1.0) for name in self.group.names] if rates else None
         self.update = Step(optimizers, self.group.theta, own)
@@ -141,7 +145,8 @@ class _Training:
         self.outcomes: dict[int, Outcome] = {}
         self.curve: dict[int, list[tuple[int, str, float]]] = {r: [] for r in self.alive}
         distance = curves is not None and "distance" in curves.statistics
-        self.start = [t.clone() for t in self.group.theta] if distance else []
+        self.seen: dict[int, list[tuple[int, int, str, float]]] = {r: [] for r in self.alive}
+        self.start = [t.clone() for t in self.group.theta] if distance or watch else []
 
     def run(self) -> list[Outcome]:
         """Train until every network has ended."""
@@ -153,7 +158,9 @@ class _Training:
         last = per_epoch * epochs
         check_at = self.budget.check_steps(last)
         look_at = self.curves.steps(last) if self.curves else set()
+        watch_at = {0} | spaced(last - 1, self.watch.resolution) if self.watch else set()
         self._look(0, look_at)
+        self._watch(0, watch_at)
         self._check(0, per_epoch, last)
         for epoch in range(epochs):
             if self.alive:
@@ -169,6 +176,7 @@ class _Training:
                 if self.budget.patience is not None:
                     self.total += self.losses
                 self._look(step + 1, look_at)
+                self._watch(step + 1, watch_at)
                 if step + 1 in check_at:
                     self._check(step + 1, per_epoch, last)
             if self.budget.patience is not None and self.alive:
@@ -212,8 +220,11 @@ class _Training:
             return
         seen = self._whole(self.data.test, rows)[1].tolist()
         params = self.group.params()
-        for row, accuracy in zip(rows, seen, strict=True):
+        if len(rows) < len(self.alive):  # not views: the others go on, and move
+            params = {name: t[list(rows)] for name, t in params.items()}
+        for i, (row, accuracy) in enumerate(zip(rows, seen, strict=True)):
             run, loss = self.alive[row], float(self.losses[row])
+            self._see(row, step, last=True)
             self.outcomes[run] = Outcome(
                 epochs=step / per_epoch if reached[row] else float(self.budget.epochs),
                 reached=reached[row],
@@ -222,7 +233,8 @@ class _Training:
                 test_accuracy=accuracy,
                 steps=step,
                 curves=tuple(self.curve[run]),
-                params={name: t[row].clone() for name, t in params.items()},
+                seen=tuple(self.seen[run]),
+                params={name: t[i] for name, t in params.items()},
             )
         kept = [row for row in range(len(self.alive)) if row not in set(rows)]
         if not kept:
@@ -266,6 +278,33 @@ class _Training:
         for name in wanted:
             for run, value in zip(self.alive, found[name].tolist(), strict=True):
                 self.curve[run].append((step, name, value))
+
+    def _watch(self, step: int, at: set[int]) -> None:
+        if step in at:
+            for row in range(len(self.alive)):
+                self._see(row, step, last=False)
+
+    def _see(self, row: int, step: int, last: bool) -> None:
+        """Show one network to whoever watches; its end takes the place of a look at that step."""
+        if self.watch is None:
+            return
+        start, now = (
+            {name: t[row] for name, t in zip(self.group.names, tensors, strict=True)}
+            for tensors in (self.start, self.group.theta)
+        )
+        run = self.alive[row]
+        before = [seen for seen in self.seen[run] if not last or seen[1] != step]
+        rows = self.watch.see(start, now, last)
+        self.seen[run] = [*before, *((layer, step, name, v) for layer, name, v in rows)]
+
+
+def group(model: Model, params: Params) -> Stacked | Rows:
+    """The networks in the form that was measured to be the fastest for such a model."""
+    if isinstance(model, ModuleModel):
+        return Rows(model, params)
+    if isinstance(model, MLP) and Dense.takes(model, params):
+        return Dense(model, params)
+    return Stacked(model, params)
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from initlab.models import Model, ModuleModel, Params
+from initlab.models import Model, Params
 from initlab.train.loss import Loss
 
 
@@ -113,8 +113,3 @@ def _channels_last(t: Tensor) -> Tensor:
     if t.dim() != 5:
         return t.clone(memory_format=torch.contiguous_format)
     return t.movedim(2, -1).clone(memory_format=torch.contiguous_format).movedim(-1, 2)
-
-
-def group(model: Model, params: Params) -> Stacked | Rows:
-    """The networks in the form that was measured to be the faster one for such a model."""
-    return Rows(model, params) if isinstance(model, ModuleModel) else Stacked(model, params)

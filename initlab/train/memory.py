@@ -79,6 +79,8 @@ def networks_at_once(
         size = 1024
     if memory is None:
         return size
+    if not isinstance(memory, int | float) or not memory > 0:
+        raise ValueError(f"memory is a number of bytes > 0, not {memory!r}")
     while size > 1 and group_bytes(model, batch_size, optimizer, size) > memory:
         size = max(1, size * 3 // 4)
     if (needed := group_bytes(model, batch_size, optimizer, size)) > memory:

@@ -66,7 +66,7 @@ def test_it_survives_json():
 
 @pytest.mark.parametrize("layers", ["heads", 1.5, (1, 2, 3), True])
 def test_layers_that_there_are_not(layers):
-    with pytest.raises(ValueError, match="layers must be one of conv, linear"):
+    with pytest.raises(ValueError, match="layers must be "):
         At(layers)
 
 

@@ -85,7 +85,7 @@ def test_an_estimate_sums_over_kinds_and_needs_no_data(monkeypatch):
     assert cost.wall == pytest.approx(cost.seconds / 2)
     assert cost.memory == 2 * cost.table.bytes.max() > 0
     assert str(cost).startswith("10 runs: ")
-    with pytest.raises(ValueError, match="no runs to estimate"):
+    with pytest.raises(ValueError, match="there are no runs"):
         estimate([])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -99,15 +101,22 @@ def test_a_group_trains_as_modules_do(name, how, own, device):
         assert_same(outcome.params, module.state_dict(), 1e-4 if "resnet" in name else 1e-5)
 
 
+# Smooth, for where rounding carries a unit over the kink of a ReLU the difference grows from there.
+SMOOTH = {
+    name: dataclasses.replace(MODELS[name], activation="tanh")
+    for name in ("mlp", "residual", "conv")
+}
+
+
 @settings(max_examples=12, deadline=None)
 @given(
-    name=st.sampled_from(["mlp", "residual", "conv"]),
+    name=st.sampled_from(sorted(SMOOTH)),
     how=st.sampled_from(sorted(OPTIMIZERS)),
     size=st.integers(2, 9),
     own=st.booleans(),
 )
 def test_alone_and_in_any_group(name, how, size, own):
-    model, optimizer = MODELS[name], OPTIMIZERS[how][0]
+    model, optimizer = SMOOTH[name], OPTIMIZERS[how][0]
     params = starts(model, size)
     together = train(model, params, optimizer, own)
     row = size // 2

@@ -1,0 +1,178 @@
+"""How far weights travel from where they started, link by link.
+
+Δ = w_final − w_initial of each link. Jesus et al. 2020 look at the distribution of w_final given
+w_initial: where its peak lies, how wide it is, and to which side it leans.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import ceil
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from scipy import stats
+from scipy.ndimage import uniform_filter
+from torch import Tensor
+
+from initlab.spec import spec
+
+#: Percentiles of w_final that are reported for each bin of w_initial.
+PERCENTILES = (2, 25, 50, 75, 98)
+#: Side of the box over which |w| is averaged before a mark is looked for.
+BOX = 9
+
+
+def mode(x: ArrayLike) -> float:
+    """The half-sample mode (Bickel & Frühwirth 2006): where the points lie most densely.
+
+    Again and again the shortest interval that holds half of the points is kept.
+
+    >>> mode([0.0, 1.0, 1.1, 1.15, 5.0, 9.0])
+    1.125
+    """
+    x = np.sort(np.asarray(x, dtype=float))
+    if not len(x):
+        raise ValueError("nothing has no mode")
+    while len(x) > 2:
+        half = ceil(len(x) / 2)
+        begin = int(np.argmin(x[half - 1 :] - x[: len(x) - half + 1]))
+        x = x[begin : begin + half]
+    return float(x.mean())
+
+
+def conditional(start: ArrayLike, end: ArrayLike, bins: int = 50) -> dict[str, np.ndarray]:
+    """The distribution of the final weight given the initial one, in bins of equal count.
+
+    `start` and `end` are weights of the same links, of any shape. Each value is (bins,): `count`;
+    `start`, the mean of w_initial; of Δ `mean`, `std` and `skew`; of w_final `mode` and `p2`,
+    `p25`, `p50`, `p75`, `p98`.
+
+    Raises `ValueError` for arrays of different shapes and for fewer than 10 links in a bin.
+    """
+    w, v = np.asarray(start, dtype=float), np.asarray(end, dtype=float)
+    if w.shape != v.shape:
+        raise ValueError(f"start and end are the same links, not {w.shape} and {v.shape}")
+    if bins < 1 or w.size < 10 * bins:
+        raise ValueError(f"{bins} bins need 10 links each, but there are {w.size} links")
+    order = np.argsort(w, axis=None, kind="stable")
+    found: dict[str, list[float]] = {}
+    for chosen in np.array_split(order, bins):
+        a, b = w.ravel()[chosen], v.ravel()[chosen]
+        row = {"count": len(chosen), "start": a.mean(), **moments(b - a), "mode": mode(b - a)}
+        row["mode"] += row["start"]
+        row |= {f"p{q}": p for q, p in zip(PERCENTILES, np.percentile(b, PERCENTILES), strict=True)}
+        for name, value in row.items():
+            found.setdefault(name, []).append(float(value))
+    return {name: np.array(values) for name, values in found.items()}
+
+
+def moments(delta: ArrayLike) -> dict[str, float]:
+    """Mean, standard deviation and skewness of Δ over links (skewness 0 if none has moved)."""
+    d = np.asarray(delta, dtype=float).ravel()
+    std = float(d.std())
+    return {
+        "mean": float(d.mean()),
+        "std": std,
+        "skew": float(stats.skew(d)) if std > 0 else 0.0,
+    }
+
+
+def correlation(start: ArrayLike, end: ArrayLike) -> float:
+    """Pearson's correlation of the weights of the same links (not a number if one is constant)."""
+    a, b = (np.asarray(v, dtype=float).ravel() for v in (start, end))
+    a, b = a - a.mean(), b - b.mean()
+    length = np.sqrt((a @ a) * (b @ b))
+    return float(a @ b / length) if length > 0 else float("nan")
+
+
+def cosine(start: ArrayLike, end: ArrayLike) -> float:
+    """Cosine of the angle between two sets of weights (not a number if one is zero)."""
+    a, b = (np.asarray(v, dtype=float).ravel() for v in (start, end))
+    length = np.sqrt((a @ a) * (b @ b))
+    return float(a @ b / length) if length > 0 else float("nan")
+
+
+def spectrum(delta: ArrayLike) -> np.ndarray:
+    """Singular values of Δ, largest first; a kernel is read as a matrix with a row per channel."""
+    d = np.asarray(delta, dtype=float)
+    return np.linalg.svd(d.reshape(len(d), -1), compute_uv=False)
+
+
+def stable_rank(values: ArrayLike) -> float:
+    """Σ s² / max s² of singular values s: 1 for a single direction, n for n equal ones."""
+    s = np.square(np.asarray(values, dtype=float))
+    return float(s.sum() / s.max()) if s.max() > 0 else 0.0
+
+
+def recovery(weights: ArrayLike, mask: ArrayLike, box: int = BOX) -> float:
+    """How well a mark can still be seen: the area under the ROC curve of its recovery.
+
+    A mark is planted by setting the weights outside of `mask` to zero. It is looked for in the
+    mean of |w| over boxes of `box` × `box` links: 1 if all of it can be told from the rest, 0.5 if
+    nothing can.
+
+    Raises `ValueError` for another shape, and for a mask of all or of nothing.
+    """
+    w, m = np.abs(np.asarray(weights, dtype=float)), np.asarray(mask, dtype=bool)
+    if w.shape != m.shape or w.ndim != 2:
+        raise ValueError(f"a mark lies on a matrix of its shape, not {m.shape} on {w.shape}")
+    if m.all() or not m.any():
+        raise ValueError("a mark needs links inside of it and outside")
+    score = uniform_filter(w, box, mode="nearest")
+    inside = int(m.sum())
+    ranks = stats.rankdata(score.ravel())[m.ravel()].sum()
+    return float((ranks - inside * (inside + 1) / 2) / (inside * (m.size - inside)))
+
+
+@spec
+class Displacement:
+    """What a run reports of the way that its weights have gone.
+
+    At step 0, at every step that is 1 + `resolution` times the one before, and at the end, for
+    each weight matrix (`layers`, from 1; by default all): `delta_mean`, `delta_std`,
+    `delta_skew`, the `correlation` and `cosine` of start and end, the relative distance
+    `relative` = ‖Δ‖/‖θ₀‖, and the `stable_rank` of Δ. With a `mark`, the `recovery` of it in
+    layer 2. At the end also the conditional distribution in `bins` bins, as statistics such as
+    `mode/07`, if bins > 0.
+    """
+
+    resolution: float = 0.25
+    layers: tuple[int, ...] = ()
+    bins: int = 0
+    mark: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse impossible resolutions and bins."""
+        if not self.resolution > 0:
+            raise ValueError(f"resolution must be > 0, not {self.resolution}")
+        if self.bins < 0 or any(layer < 1 for layer in self.layers):
+            raise ValueError(
+                f"bins must be ≥ 0 and layers count from 1, not {self.bins} and {self.layers}"
+            )
+
+    def see(
+        self, start: Mapping[str, Tensor], now: Mapping[str, Tensor], last: bool
+    ) -> list[tuple[int, str, float]]:
+        """(layer, statistic, value) of one network, from its parameters at the start and now."""
+        rows: list[tuple[int, str, float]] = []
+        names = [n for n, p in start.items() if p.dim() > 1]
+        for layer, name in enumerate(names, 1):
+            if self.layers and layer not in self.layers:
+                continue
+            w, v = (p[name].detach().to("cpu", torch.float64).numpy() for p in (start, now))
+            delta = v - w
+            found = {f"delta_{k}": value for k, value in moments(delta).items()}
+            found["correlation"], found["cosine"] = correlation(w, v), cosine(w, v)
+            length = float(np.linalg.norm(w))
+            found["relative"] = float(np.linalg.norm(delta)) / length if length else float("nan")
+            finite = bool(np.isfinite(v).all())
+            found["stable_rank"] = stable_rank(spectrum(delta)) if finite else float("nan")
+            if self.mark and layer == 2:
+                found["recovery"] = recovery(v, w != 0)
+            if last and self.bins and finite:
+                for k, values in conditional(w, v, self.bins).items():
+                    found |= {f"{k}/{i:02d}": float(x) for i, x in enumerate(values)}
+            rows += [(layer, k, value) for k, value in found.items()]
+        return rows

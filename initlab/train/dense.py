@@ -1,0 +1,93 @@
+"""Fully connected networks on the CPU, with the gradient written out.
+
+Autograd records a graph and allocates every intermediate anew, at every step. For a plain MLP the
+chain rule is three lines; written by hand it reuses its memory. The products are those of
+`initlab.models.products`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from initlab.models import MLP, Params, products
+from initlab.train.group import Stacked
+from initlab.train.loss import Loss
+
+_aten = torch.ops.aten
+#: φ in place, and φ′ times a gradient, from φ's output alone.
+PHI: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor]]] = {
+    "relu": (torch.relu_, lambda g, h: _aten.threshold_backward(g, h, 0)),
+    "tanh": (torch.tanh_, _aten.tanh_backward),
+    "sigmoid": (torch.sigmoid_, _aten.sigmoid_backward),
+    "linear": (lambda h: h, lambda g, h: g),
+}
+
+
+class Dense(Stacked):
+    """The networks of an MLP computed as one, without a graph."""
+
+    def __init__(self, model: MLP, params: Params) -> None:
+        """Copies of `params`, (R, *shape) each."""
+        super().__init__(model, params)
+        self.phi, self.slope = PHI[model.activation]
+        layers = [f"layer{j}" for j in range(1, model.depth + 1)]
+        self.layers = layers if model.outputs is None else [*layers, "head"]
+        self._forget()
+
+    @staticmethod
+    def takes(model: MLP, params: Params) -> bool:
+        """Whether these networks can be trained so."""
+        return (
+            model.activation in PHI
+            and model.norm == "none"
+            and model.outputs is not None
+            and all(p.device.type == "cpu" and p.dtype == torch.float32 for p in params.values())
+        )
+
+    def _forget(self) -> None:
+        self.grads = {name: torch.empty_like(t) for name, t in self.params().items()}
+        self.buffers: dict[tuple[str, int], Tensor] = {}
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """See `Stacked.keep`."""
+        super().keep(rows)
+        self._forget()
+
+    def _buffer(self, what: str, like: Tensor, n: int, B: int) -> Tensor:
+        """(R, n, B), the same at every step of this batch size."""
+        if (what, B) not in self.buffers:
+            self.buffers[what, B] = like.new_empty(len(like), n, B)
+        return self.buffers[what, B]
+
+    @torch.no_grad()
+    def gradients(self, x: Tensor, y: Tensor, loss: Loss) -> tuple[Tensor, list[Tensor]]:
+        """See `Stacked.gradients`; the gradients are overwritten by the next call's."""
+        theta, B = self.params(), x.shape[-2]
+        hs = [x.mT]  # (in, B) shared or (R, in, B), then (R, n, B)
+        for name in self.layers:
+            W = theta[f"{name}.weight"]
+            if hs[-1].dim() == 2:
+                z = products.shared(W, x)
+            else:
+                z = products.product(W, hs[-1], self._buffer(name, W, W.shape[1], B))
+            if f"{name}.bias" in theta:
+                z.add_(theta[f"{name}.bias"].unsqueeze(-1))
+            hs.append(z if name == "head" else self.phi(z))
+        losses, g = loss.gradient(hs.pop().mT, y)
+        g = g.mT  # (R, classes, B)
+        for name in reversed(self.layers):
+            W, h = theta[f"{name}.weight"], hs.pop()
+            if f"{name}.bias" in theta:
+                torch.sum(g, -1, out=self.grads[f"{name}.bias"])
+            out = self.grads[f"{name}.weight"]
+            if h.dim() == 2:
+                products.product(g.flatten(0, 1), x, out.flatten(0, 1))
+            else:
+                products.product(g, h.mT, out)
+            if hs:
+                g = products.product(W.mT, g, self._buffer(f"{name}, back", W, W.shape[2], B))
+                g = self.slope(g, h)
+        return losses, [self.grads[name] for name in self.names]

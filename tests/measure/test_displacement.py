@@ -1,0 +1,178 @@
+"""Displacement against fields that are known because they were made."""
+
+from __future__ import annotations
+
+from math import sqrt
+
+import numpy as np
+import pytest
+import torch
+
+from initlab.data import Data, load
+from initlab.init import GlorotUniform, initialize
+from initlab.init.mark import LETTER, MarkedLayer, mark
+from initlab.measure.displacement import (
+    Displacement,
+    conditional,
+    correlation,
+    cosine,
+    mode,
+    moments,
+    recovery,
+    spectrum,
+    stable_rank,
+)
+from initlab.models import MLP
+from initlab.train import SGD, Budget, fit
+
+N = 200
+RNG = np.random.default_rng(0)
+W = RNG.uniform(-0.1, 0.1, (N, N))
+
+
+def test_a_linear_field_with_noise_is_found_again():
+    """w_final = 1.5 w_initial + 0.01 + noise: every conditional statistic is known."""
+    sigma = 0.02
+    field = conditional(W, 1.5 * W + 0.01 + RNG.normal(0, sigma, W.shape), bins=20)
+    count = field["count"]
+    assert count.sum() == W.size and set(count) == {W.size // 20}
+    error = 4 * sqrt(sigma**2 + (0.5 * 0.01) ** 2) / np.sqrt(count)
+    assert (abs(field["mean"] - (0.5 * field["start"] + 0.01)) < error).all()
+    # Within a bin of width 0.01 the start itself varies by 0.01/√12.
+    std = sqrt(sigma**2 + (0.5 * 0.01) ** 2 / 12)
+    assert (abs(field["std"] / std - 1) < 4 / np.sqrt(2 * count)).all()
+    assert (abs(field["skew"]) < 4 * np.sqrt(6 / count)).all()
+    for q, z in ((2, -2.0537), (25, -0.6745), (50, 0.0), (75, 0.6745), (98, 2.0537)):
+        expected = 1.5 * field["start"] + 0.01 + z * sqrt(sigma**2 + (1.5 * 0.01) ** 2 / 12)
+        assert (abs(field[f"p{q}"] - expected) < 0.006).all()
+    assert abs((field["mode"] - 1.5 * field["start"] - 0.01).mean()) < 0.005
+
+
+def test_a_lean_outwards_is_seen_as_skewness():
+    out = np.sign(W) * RNG.exponential(0.05, W.shape)
+    field = conditional(W, W + out, bins=10)
+    assert (field["skew"][:4] < -1).all() and (field["skew"][-4:] > 1).all()
+    assert (abs(field["mode"] - field["start"]) < 0.01).all()  # the peak stays where it was
+
+
+def test_nothing_moved():
+    field = conditional(W, W, bins=50)
+    assert (field["std"] == 0).all() and (field["skew"] == 0).all()
+    assert correlation(W, W) == pytest.approx(1) and cosine(W, W) == pytest.approx(1)
+    assert stable_rank(spectrum(W - W)) == 0
+    assert moments(W - W) == {"mean": 0, "std": 0, "skew": 0}
+
+
+@pytest.mark.parametrize("noise", [0.5, 1.0, 3.0])
+def test_correlation_and_cosine_with_known_noise(noise):
+    v = W + RNG.normal(0, noise * W.std(), W.shape)
+    expected = 1 / sqrt(1 + noise**2)
+    assert abs(correlation(W, v) - expected) < 4 / N
+    assert abs(cosine(W, v) - expected) < 4 / N
+
+
+def test_correlation_forgets_the_mean_and_cosine_does_not():
+    assert correlation(W, W + 5) == pytest.approx(1)
+    assert cosine(W, W + 5) < 0.1
+    assert np.isnan(correlation(W, np.ones_like(W))) and np.isnan(cosine(W, 0 * W))
+
+
+def test_ranks():
+    u, v = RNG.normal(size=(2, N))
+    assert stable_rank(spectrum(np.outer(u, v))) == pytest.approx(1)
+    assert stable_rank(spectrum(np.eye(7))) == pytest.approx(7)
+    assert spectrum(np.ones((4, 3, 2, 2))).shape == (4,)
+
+
+@pytest.mark.parametrize("shift", [0.0, -3.0])
+def test_the_mode_is_where_points_are_dense(shift):
+    x = np.concatenate([RNG.normal(1, 0.1, 800), RNG.uniform(-5, 5, 400)]) + shift
+    assert abs(mode(x) - 1 - shift) < 0.1
+    assert mode([2.0]) == 2
+    with pytest.raises(ValueError, match="nothing has no mode"):
+        mode([])
+
+
+def test_a_mark_at_known_noise():
+    mask = mark((N, N)).numpy()
+    planted = W * mask
+    assert recovery(planted, mask, box=1) == pytest.approx(1, abs=1e-3)
+    clear = recovery(planted, mask)
+    faint = [recovery(planted + RNG.normal(0, s, W.shape), mask) for s in (0.03, 0.1, 0.3)]
+    assert 0.95 < clear <= 1
+    assert clear >= faint[0] > faint[1] > faint[2] > 0.5
+    gone = RNG.normal(0, 0.1, W.shape)
+    assert abs(recovery(gone, mask) - 0.5) < 0.1
+    # Without a box: P(|w + e| > |e′|) of independent pairs, computed here another way.
+    noisy = planted + RNG.normal(0, 0.05, W.shape)
+    inside, outside = abs(noisy[mask]), np.sort(abs(noisy[~mask]))
+    pairs = np.searchsorted(outside, inside).mean() / len(outside)
+    assert recovery(noisy, mask, box=1) == pytest.approx(pairs, abs=1e-9)
+
+
+def test_the_letter_keeps_its_proportions():
+    assert len(set(map(len, LETTER))) == 1 and len(LETTER) == len(LETTER[0])
+    small, large = mark((16, 16)).float().mean(), mark((160, 320)).float().mean()
+    assert small == large
+    assert 0.2 < small < 0.4
+
+
+def test_a_marked_layer_is_the_rule_with_zeros():
+    module = MLP((32, 48), inputs=64).build("meta")
+    g = [torch.Generator().manual_seed(1) for _ in range(2)]
+    marked = initialize(module, MarkedLayer(), g[0], count=3)
+    plain = initialize(module, GlorotUniform(), g[1], count=3)
+    mask = mark((48, 32))
+    assert torch.equal(marked["layer2.weight"], plain["layer2.weight"] * mask)
+    assert torch.equal(marked["layer1.weight"], plain["layer1.weight"])
+    with pytest.raises(ValueError, match="layer must be from 1 to 3"):
+        initialize(module, MarkedLayer(layer=4), g[0])
+
+
+def test_a_run_is_watched_from_its_start_to_its_end():
+    model, data = MLP((20, 20), inputs=64), load(Data("digits", train=200))
+    module = model.build("meta")
+    start = initialize(module, MarkedLayer(), torch.Generator().manual_seed(0), count=2)
+    watch = Displacement(resolution=1.0, bins=10, mark=True)
+    ended = fit(
+        model,
+        start,
+        data,
+        optimizer=[SGD(0.1), SGD(0.01)],
+        budget=Budget(epochs=5, batch_size=50),
+        order=torch.Generator().manual_seed(0),
+        watch=watch,
+    )
+    for r, outcome in enumerate(ended):
+        seen = {(n, s, name): v for n, s, name, v in outcome.seen}
+        assert len(seen) == len(outcome.seen), "one value is reported twice"
+        assert sorted({s for _, s, _ in seen}) == [0, 1, 2, 4, 8, 16, 19, 20]
+        w, v = start["layer2.weight"][r].numpy(), outcome.params["layer2.weight"].numpy()
+        assert seen[2, 20, "delta_std"] == pytest.approx((v - w).std(), rel=1e-4)
+        assert seen[2, 20, "correlation"] == pytest.approx(correlation(w, v), rel=1e-6)
+        assert seen[2, 20, "recovery"] == pytest.approx(recovery(v, w != 0))
+        assert seen[1, 0, "delta_std"] == 0 and seen[1, 0, "correlation"] == pytest.approx(1)
+        field = conditional(w, v, 10)
+        assert seen[2, 20, "p50/03"] == pytest.approx(field["p50"][3], abs=1e-6)
+        relative = [seen[3, s, "relative"] for s in (1, 4, 20)]
+        assert relative == sorted(relative) and relative[0] > 0
+    assert (
+        seen[2, 20, "delta_std"]
+        < dict(((n, s, name), v) for n, s, name, v in ended[0].seen)[2, 20, "delta_std"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: conditional(W, W[:5]), "start and end are the same links"),
+        (lambda: conditional(W[:3, :3], W[:3, :3], 5), "5 bins need 10 links each"),
+        (lambda: recovery(W, np.ones_like(W)), "links inside of it and outside"),
+        (lambda: recovery(W, np.ones(3)), r"a mark lies on a matrix of its shape"),
+        (lambda: Displacement(resolution=0.0), "resolution must be > 0, not 0"),
+        (lambda: Displacement(bins=-1), "bins must be ≥ 0 and layers count from 1"),
+    ],
+)
+def test_bad_calls_are_refused(call, says):
+    with pytest.raises(ValueError, match=says):
+        call()
