@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pandas as pd
 import torch
@@ -88,7 +89,7 @@ def _outputs(
     found: list[tuple[Seen, Tensor]] = []
 
     def visit(seen: Seen) -> None:
-        found.append((seen._replace(slope=None), seen.out.detach().clone()))
+        found.append((replace(seen, slope=None), seen.out.detach().clone()))
 
     with seeded(generator, network.device), watching(network.module, visit):
         network(params, x)

@@ -75,7 +75,10 @@ def slopes(phi: Phi, x: np.ndarray) -> np.ndarray:
     with torch.enable_grad():
         at = torch.from_numpy(x).clone().requires_grad_()
         # Not the leaf itself: functions that write over their input may be differentiated too.
-        (slope,) = torch.autograd.grad(function(at * 1).sum(), at)
+        y = function(at * 1)
+        if not y.requires_grad:  # a constant
+            return np.zeros_like(x)
+        (slope,) = torch.autograd.grad(y.sum(), at)
     return _as_array(slope, x)
 
 

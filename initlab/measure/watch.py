@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -40,7 +41,8 @@ KINDS: tuple[tuple[tuple[type, ...], str], ...] = (
 )
 
 
-class Seen(NamedTuple):
+@dataclass(frozen=True)
+class Seen:
     """One call of a layer: its place in the order of calls (from 1), module, kind and output.
 
     `axis` is the axis of the output that counts units. Of an activation, `slope` gives its
