@@ -189,7 +189,7 @@ def entry(name: str, start: Rule | Scheme, options: dict) -> list[str]:
     lines = [f"### {start.label}", ""]
     if start.formula:
         lines += ["$$", start.formula, "$$", ""]
-    said = [start.use] if start.use else []
+    said = [f"*When:* {start.use}"] if start.use else []
     if start.preserves:
         said.append(f"It preserves {start.preserves}.")
     if getattr(start, "needs_batch", False):
