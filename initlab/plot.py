@@ -49,6 +49,20 @@ INITIALIZERS = {
     "LeCun normal": ("brown", "h"),
     "PyTorch default": ("olive", "*"),
     "Orthogonal": ("grey", "d"),
+    "Glorot truncated": ("purple", "x"),
+    "LeCun uniform": ("brown", "s"),
+    "LeCun truncated": ("brown", "^"),
+    "Quadrature gain (gelu)": ("blue", "D"),
+    "Quadrature gain (tanh)": ("blue", "v"),
+    "Variance scaling": ("blue", "X"),
+    "Delta-orthogonal": ("teal", "d"),
+    "Dirac": ("teal", "^"),
+    "ZerO": ("teal", "v"),
+    "Padded identity": ("teal", "P"),
+    "Sparse": ("olive", "X"),
+    "Truncated normal": ("olive", "o"),
+    "Uniform": ("olive", "s"),
+    "Ones": ("olive", "p"),
 }
 _SALTS = itertools.count()
 #: Size in inches of a panel of which two stand side by side.
