@@ -81,10 +81,10 @@ def test_a_stack_equals_its_modules(name, norm):
     assert_same(variant(name, norm=norm))
 
 
-@FAMILIES
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_every_activation(name, activation):
-    assert_same(variant(name, activation=activation), R=1)
+def test_every_activation(activation):
+    """On one family; the property below draws family and activation together."""
+    assert_same(variant("resnet9", activation=activation), R=1)
 
 
 def any_of(make, smallest: int, **fields):

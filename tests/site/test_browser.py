@@ -18,7 +18,8 @@ sys.path.insert(0, str(ROOT / "book"))
 
 import pages  # noqa: E402
 
-pytestmark = pytest.mark.site
+# One process builds the site, also under pytest-xdist.
+pytestmark = [pytest.mark.site, pytest.mark.xdist_group("site")]
 
 DESKTOP, PHONE = 1280, 390
 SLIDERS = ".jupyter-widgets .noUi-handle"
