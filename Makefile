@@ -36,10 +36,11 @@ site: $(ENVIRONMENT) $(VENDOR)
 	$(BIN)/jupyter-book build . -W -n --keep-going
 	$(BIN)/python book/pages.py _build/html
 
+# By file: what a file sets up (a site, a cluster) is set up by one of the processes.
 test: lint $(VENDOR) ## Everything that CI runs: ruff, mypy, pytest, the site in a browser
 	@command -v chromium chromium-browser google-chrome google-chrome-stable > /dev/null \
 		|| $(BIN)/playwright install chromium
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(ENVIRONMENT)
 	$(BIN)/ruff check .

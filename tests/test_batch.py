@@ -173,7 +173,6 @@ def test_processes_run_it_and_one_failure_stops_no_other(tmp_path, capsys, monke
 
 
 @pytest.mark.notebook
-@pytest.mark.xdist_group("ray")
 def test_ray_runs_it(tmp_path):
     pytest.importorskip("ray", reason="ray is in the extra ray")
     records = batch(tiny(tmp_path), {"seed": [1, 2]}, {}, tmp_path / "out", engine="ray")

@@ -21,7 +21,6 @@ from initlab.store import Store
 from tests.sweep.test_sweep import RUNS, alive, values
 
 pytest.importorskip("ray", reason="needs initlab[ray]")
-pytestmark = pytest.mark.xdist_group("ray")  # one Ray at a time
 # Set before Ray starts anything: no dashboard's agents, no reports to anyone.
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ADDRESS": ""}
 

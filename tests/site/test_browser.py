@@ -18,8 +18,7 @@ sys.path.insert(0, str(ROOT / "book"))
 
 import pages  # noqa: E402
 
-# One process builds the site, also under pytest-xdist.
-pytestmark = [pytest.mark.site, pytest.mark.xdist_group("site")]
+pytestmark = pytest.mark.site
 
 DESKTOP, PHONE = 1280, 390
 SLIDERS = ".jupyter-widgets .noUi-handle"
