@@ -111,6 +111,7 @@ def change(
             t.add_(fresh[name].to(t), alpha=mix)
 
 
+@torch.no_grad()
 def lengths(module: nn.Module) -> dict[str, float]:
     """The Euclidean length of each parameter, by name.
 
