@@ -149,8 +149,8 @@ class LaterLayers(Method):
         count = len(blocks(module))
         if self.from_block >= count:
             raise ValueError(
-                f"from_block must be from 0 to {count - 1}, as {type(module).__name__} has "
-                f"{count} blocks after its stem, not {self.from_block}"
+                f"from_block must be from 0 to {count - 1}, a block of {type(module).__name__} "
+                f"after its stem, not {self.from_block}"
             )
         names = _from_block(module, self.from_block)
         if not self.norms:
