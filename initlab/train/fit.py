@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import isfinite
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,6 +24,7 @@ from initlab.threads import in_threads
 from initlab.train.batches import Batches, per_network
 from initlab.train.budget import Budget, Curves, Outcome, Watch, spaced
 from initlab.train.dense import Dense
+from initlab.train.given import each, factors, relabelled, shaped
 from initlab.train.group import EVALUATED, Rows, Stacked
 from initlab.train.loss import CrossEntropy, Lesson, Loss
 from initlab.train.memory import networks_at_once
@@ -82,15 +82,15 @@ def fit(
 
     Raises `ValueError` when model, data, targets and numbers of networks do not fit together.
     """
-    data = _shaped(model, data)
+    data = shaped(model, data)
     R = next(iter(params.values())).shape[0]
-    optimizers, orders = _each("optimizer", optimizer, R), _each("order", order, R)
-    factors = _factors(_each("rates", rates or {}, R), params)
+    optimizers, orders = each("optimizer", optimizer, R), each("order", order, R)
+    multipliers = factors(each("rates", rates or {}, R), params)
     if precision not in PRECISIONS:
         raise ValueError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
     if targets is not None:
-        data = _relabelled(data, targets, R)
-    staged = None if stages is None else _each("stages", stages, R)
+        data = relabelled(data, targets, R)
+    staged = None if stages is None else each("stages", stages, R)
     if staged is not None:
         check_stages(staged, budget)
         if fresh is None:
@@ -114,7 +114,7 @@ def fit(
             curves,
             watch,
             precision,
-            {name: f if isinstance(f, float) else f[cut] for name, f in factors.items()},
+            {name: f if isinstance(f, float) else f[cut] for name, f in multipliers.items()},
             None if staged is None else staged[cut],
             None if fresh is None else lambda r, stage: fresh(rows.start + r, stage),
         ).run()
@@ -394,60 +394,3 @@ def _precision(name: str, device: torch.device) -> Iterator[None]:
     finally:
         if device.type == "cuda":
             torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
-
-
-def _each(what: str, value: Any, R: int) -> list[Any]:
-    """One value per network."""
-    if not isinstance(value, Sequence):
-        return [value] * R
-    if len(value) != R:
-        raise ValueError(f"{len(value)} values of {what} were given for {R} networks")
-    return list(value)
-
-
-def _factors(rates: Sequence[Mapping[str, float]], params: Params) -> dict[str, float | Tensor]:
-    """Each named parameter's multiplier of the learning rate: one number, or one per network."""
-    factors: dict[str, float | Tensor] = {}
-    for name in sorted({name for own in rates for name in own}):
-        if name not in params:
-            raise ValueError(
-                f"rates name a parameter {name!r} that the networks do not have; they have "
-                f"{', '.join(params)}"
-            )
-        values = [float(own.get(name, 1.0)) for own in rates]
-        if wrong := [v for v in values if not 0 <= v < float("inf")]:
-            raise ValueError(f"the rate of {name} must be a finite number ≥ 0, not {wrong[0]}")
-        same = len(set(values)) == 1
-        factors[name] = values[0] if same else torch.tensor(values, device=params[name].device)
-    return factors
-
-
-def _relabelled(data: DataSet, targets: Tensor, R: int) -> DataSet:
-    """`data` with `targets` in place of its training classes."""
-    y, N = targets.to(data.train.x.device), len(data.train.x)
-    shapes = [(N,), (R, N)]
-    if y.is_floating_point():
-        shapes = [(*shape, data.classes) for shape in shapes]
-    if tuple(y.shape) not in shapes:
-        raise ValueError(
-            f"targets must have shape {shapes[0]} or, for each network, {shapes[1]}, not "
-            f"{tuple(y.shape)}"
-        )
-    return DataSet(data.name, Split(data.train.x, y), data.test, data.classes)
-
-
-def _shaped(model: Model, data: DataSet) -> DataSet:
-    shape = model.input_shape
-
-    def split(s: Split) -> Split:
-        return s if s.x.shape[1:] == shape else Split(s.x.reshape(len(s.x), *shape), s.y)
-
-    if data.features != torch.Size(shape).numel():
-        raise ValueError(
-            f"{data.name} has inputs of {data.features} numbers, but the model takes {shape}"
-        )
-    if model.outputs != data.classes:
-        raise ValueError(
-            f"{data.name} has {data.classes} classes, but the model has {model.outputs} outputs"
-        )
-    return DataSet(data.name, split(data.train), split(data.test), data.classes)
