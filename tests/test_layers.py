@@ -15,6 +15,7 @@ LAYERS = [
     ["spec", "files", "data", "augment", "noise", "threads", "devices"],
     ["models"],
     ["init"],
+    ["reinit"],
     ["train"],
     ["measure"],
     ["store", "cluster"],

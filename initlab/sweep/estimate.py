@@ -15,8 +15,9 @@ from initlab import devices
 from initlab.data import SIZES, DataSet, Split
 from initlab.init import HeNormal, Scheme, initialize
 from initlab.models import ModuleModel
+from initlab.reinit import Stages
 from initlab.sweep.execute import execute
-from initlab.sweep.groups import groups, samples
+from initlab.sweep.groups import epochs, groups, samples, taught
 from initlab.sweep.runs import Run, by_key
 from initlab.train import Budget, fit
 from initlab.train.memory import group_bytes
@@ -94,7 +95,11 @@ def estimate(
                     "bytes": 0
                     if first.budget is None
                     else group_bytes(
-                        first.model, first.budget.batch_size, first.optimizer, len(largest)
+                        first.model,
+                        first.budget.batch_size,
+                        first.optimizer,
+                        len(largest),
+                        teacher=taught(first) > 0,
                     ),
                 }
             )
@@ -108,7 +113,9 @@ def _shape(run: Run) -> tuple:
     """What decides the cost of a run."""
     if run.budget is None:
         return run.model, run.measure, run.networks, run.data
-    return run.model, run.budget, type(run.optimizer), samples(run), run.augment, run.curves
+    stages = None if run.stages is None else run.stages.alike
+    kind = run.model, run.budget, type(run.optimizer), samples(run), run.augment, run.curves
+    return *kind, stages
 
 
 def _seconds(group: list[Run], device: str) -> float:
@@ -139,6 +146,10 @@ def _seconds(group: list[Run], device: str) -> float:
     rule = HeNormal() if fitted else first.init
     params = initialize(module, rule, g, bias=first.bias, count=len(probed), device=device)
 
+    hooked = None
+    if first.stages is not None and first.stages.method.normalizes:
+        hooked = Stages(first.stages.method, 1)  # its networks are computed one by one
+
     def timed(train: int, test: int) -> float:
         data = DataSet("probe", split(train), split(test), classes)
         start = time.perf_counter()
@@ -151,6 +162,8 @@ def _seconds(group: list[Run], device: str) -> float:
             order=torch.Generator().manual_seed(0),
             loss=first.loss,
             augment=first.augment,
+            stages=hooked,
+            fresh=lambda r, stage: {},
         )
         if torch.device(device).type == "cuda":
             torch.cuda.synchronize(device)
@@ -160,9 +173,13 @@ def _seconds(group: list[Run], device: str) -> float:
     short, long = timed(WARM * batch, 1), timed((WARM + STEPS) * batch, 1)
     look = min(tests, 16 * batch)
     looked = max(0.0, timed(WARM * batch, look) - short) / look * tests
-    steps = ceil(N / whole) * first.budget.epochs
-    looks = len(first.budget.check_steps(steps)) if first.budget.goal is not None else 1
+    steps = ceil(N / whole) * epochs(first)
+    looks = 1.0 if first.budget.goal is None else len(first.budget.check_steps(steps))
     if first.curves is not None:
         looks += len(first.curves.steps(steps)) * (1 + N // tests)
+    if first.stages is not None:
+        students = first.stages.count - 1 if first.stages.teacher else 0
+        looks += first.stages.count * (1 + N // tests) + students
+        looks += taught(first) * epochs(first) * N / tests  # what the teacher sees
     step = max(0.0, long - short) / STEPS * whole / batch
     return (step * steps + looked * looks) * len(group) / len(probed)

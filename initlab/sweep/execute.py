@@ -39,14 +39,7 @@ def _generator(run: Run, *purpose: Any) -> torch.Generator:
 def _initialize(
     run: Run, module: nn.Module, chunk: int, device: str, count: int | None = None
 ) -> dict[str, Tensor]:
-    """What a run starts from; schemes that look at data see examples that its `order` draws."""
-    batch = None
-    if isinstance(run.init, Scheme) and run.init.needs_batch:
-        assert run.data is not None
-        train = data_module.load(run.data, device).train
-        drawn = torch.Generator().manual_seed(seed_of(run.order, "fitted"))
-        chosen = torch.randperm(len(train.y), generator=drawn)[:FITTED_ON].to(train.x.device)
-        batch = train.x[chosen].reshape(-1, *run.model.input_shape), train.y[chosen]
+    """What a run starts from."""
     return initialize(
         module,
         run.init,
@@ -54,7 +47,31 @@ def _initialize(
         bias=run.bias,
         count=count,
         device=device,
-        batch=batch,
+        batch=_batch(run, device),
+    )
+
+
+def _batch(run: Run, device: str) -> tuple[Tensor, Tensor] | None:
+    """What a scheme that looks at data sees: examples that the run's `order` draws."""
+    if not isinstance(run.init, Scheme) or not run.init.needs_batch:
+        return None
+    assert run.data is not None
+    train = data_module.load(run.data, device).train
+    drawn = torch.Generator().manual_seed(seed_of(run.order, "fitted"))
+    chosen = torch.randperm(len(train.y), generator=drawn)[:FITTED_ON].to(train.x.device)
+    return train.x[chosen].reshape(-1, *run.model.input_shape), train.y[chosen]
+
+
+def _fresh(run: Run, module: nn.Module, stage: int, device: str) -> dict[str, Tensor]:
+    """θ′ of a run where a stage begins: from a seed of its own, alike for all methods."""
+    assert run.stages is not None
+    return run.stages.method.draw(
+        module,
+        run.init,
+        _generator(run, "stage", stage),
+        bias=run.bias,
+        device=device,
+        batch=_batch(run, device),
     )
 
 
@@ -132,6 +149,8 @@ def _fit(runs: Sequence[Run], device: str) -> list[Outcome]:
         curves=first.curves,
         watch=first.watch,
         rates=_rates(runs, module),
+        stages=None if first.stages is None else [r.stages for r in runs if r.stages is not None],
+        fresh=lambda r, stage: _fresh(runs[r], module, stage, device),
     )
 
 

@@ -40,7 +40,12 @@ def groups(
         first = members[0]
         assert first.budget is not None
         size = networks_at_once(
-            first.model, first.budget.batch_size, first.optimizer, device, memory
+            first.model,
+            first.budget.batch_size,
+            first.optimizer,
+            device,
+            memory,
+            teacher=taught(first) > 0,
         )
         orders = Counter(r.order for r in members)
         shared = [
@@ -63,6 +68,7 @@ def _kind(run: Run) -> tuple:
         noise=None,
         optimizer=SGD(),
         start=None,
+        stages=None if run.stages is None else run.stages.alike,
     )
     return canonical(same), family(run.optimizer)
 
@@ -73,6 +79,21 @@ def samples(run: Run) -> int:
     return run.data.train or SIZES[run.data.name][0]
 
 
+def epochs(run: Run) -> int:
+    """Epochs of training, over all stages."""
+    assert run.budget is not None
+    return sum(run.stages.lengths(run.budget.epochs)) if run.stages else run.budget.epochs
+
+
+def taught(run: Run) -> float:
+    """Share of the epochs in which a teacher looks at every batch, too."""
+    assert run.budget is not None
+    if run.stages is None or run.stages.teacher is None:
+        return 0.0
+    first, *others = run.stages.lengths(run.budget.epochs)
+    return sum(others) / (first + sum(others))
+
+
 def cost(group: Sequence[Run]) -> float:
     """Rough number of multiplications, to order groups and to decide whether to use processes."""
     r = group[0]
@@ -81,4 +102,5 @@ def cost(group: Sequence[Run]) -> float:
     if r.budget is None:
         return float(weights * r.networks * (20 + positions))  # a draw costs about 20
     # Deep kernels see fewer positions than the image has, by about this much.
-    return float(3 * weights * max(1, positions / 8) * samples(r) * r.budget.epochs * len(group))
+    each = 3 * weights * max(1, positions / 8) * samples(r) * epochs(r) * len(group)
+    return float(each * (1 + taught(r) / 3))

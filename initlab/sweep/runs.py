@@ -6,9 +6,11 @@ import dataclasses
 import itertools
 import json
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
+from torch import nn
 
 from initlab.augment import Augment
 from initlab.data import Data
@@ -17,6 +19,7 @@ from initlab.measure import Measure
 from initlab.measure.displacement import Displacement
 from initlab.models import Model
 from initlab.noise import LabelNoise
+from initlab.reinit import Stages
 from initlab.spec import flat, from_plain, key, spec, to_plain
 from initlab.train import (
     SGD,
@@ -28,6 +31,7 @@ from initlab.train import (
     Loss,
     Optimizer,
     Schedule,
+    check_stages,
 )
 
 
@@ -39,7 +43,8 @@ class Run:
     networks and reports what it measures of them at initialization. `seed` decides the weights,
     `order` the batches and their augmentation, the seed of `noise` the wrong labels; by default all
     runs share batches and labels, so that they can be compared in pairs. With a `start` the layers
-    below the head begin where another run ended.
+    below the head begin where another run ended. With `stages` the network is re-initialized on the
+    way; what is drawn then is of `init`, from a seed of its own for each stage.
     """
 
     model: Model
@@ -59,6 +64,7 @@ class Run:
     curves: Curves | None = None
     watch: Displacement | None = None
     start: Pretrained | None = None
+    stages: Stages | None = None
 
     def __post_init__(self) -> None:
         """Refuse runs that do nothing, or two things at once."""
@@ -79,9 +85,12 @@ class Run:
         if self.networks < 1:
             raise ValueError(f"networks must be ≥ 1, not {self.networks}")
         if self.budget is None:
-            for name in ("noise", "augment", "curves", "watch", "start"):
+            for name in ("noise", "augment", "curves", "watch", "start", "stages"):
                 if getattr(self, name) is not None:
                     raise ValueError(f"{name} is for runs that train: this one has no budget")
+        if self.stages is not None and self.budget is not None:
+            check_stages([self.stages], self.budget)
+            self.stages.method.changes(_layers(self.model), 0, self.stages.count)  # refuses layers
         if self.start is not None:
             before, here = (to_plain(r.model) for r in (self.start.run, self))
             outputs = before.pop("outputs", 0), here.pop("outputs", 0)
@@ -90,6 +99,12 @@ class Run:
                     "a run starts from the end of a run of the same model; only the number of "
                     f"outputs may differ: {self.start.run.model} and {self.model}"
                 )
+
+
+@lru_cache(maxsize=32)  # runs of one model are many
+def _layers(model: Model) -> nn.Module:
+    """A module of the model without values."""
+    return model.build("meta")
 
 
 @spec
@@ -102,6 +117,11 @@ class Pretrained:
         """Refuse a run that does not train."""
         if self.run.budget is None:
             raise ValueError("a run can start from the end of a run that trains; this one does not")
+        if self.run.stages is not None and self.run.stages.method.normalizes:
+            raise ValueError(
+                "a run cannot start from the end of one whose network was normalized on the way: "
+                "its layers would miss that; give its method normalize=False"
+            )
 
 
 def grid(base: Run, **axes: Iterable[Any]) -> list[Run]:

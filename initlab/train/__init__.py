@@ -7,6 +7,7 @@ from initlab.train.fit import accuracy, fit
 from initlab.train.loss import ClippedCrossEntropy, CrossEntropy, Loss
 from initlab.train.optim import LARS, SGD, Adam, AdamW, Optimizer, Step, family
 from initlab.train.schedule import ConstantRate, Cosine, Schedule, StepDecay
+from initlab.train.staged import check_stages
 
 __all__ = [
     "LARS",
@@ -27,6 +28,7 @@ __all__ = [
     "Step",
     "StepDecay",
     "accuracy",
+    "check_stages",
     "family",
     "fit",
 ]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from initlab.models import MLP, Params, products
 from initlab.train.group import Stacked
-from initlab.train.loss import Loss
+from initlab.train.loss import Lesson
 
 _aten = torch.ops.aten
 #: φ in place, and φ′ times a gradient, from φ's output alone.
@@ -63,7 +63,7 @@ class Dense(Stacked):
         return self.buffers[what, B]
 
     @torch.no_grad()
-    def gradients(self, x: Tensor, y: Tensor, loss: Loss) -> tuple[Tensor, list[Tensor]]:
+    def gradients(self, x: Tensor, y: Tensor, loss: Lesson) -> tuple[Tensor, list[Tensor]]:
         """See `Stacked.gradients`; the gradients are overwritten by the next call's."""
         theta, B = self.params(), x.shape[-2]
         hs = [x.mT]  # (in, B) shared or (R, in, B), then (R, n, B)

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import isfinite
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,23 +18,25 @@ from torch import Tensor
 from initlab.augment import Augment
 from initlab.data import DataSet, Split
 from initlab.models import MLP, Model, ModuleModel, Params, products
+from initlab.reinit import Stages
+from initlab.reinit.normalize import normalized
 from initlab.threads import in_threads
 from initlab.train.batches import Batches, per_network
 from initlab.train.budget import Budget, Curves, Outcome, Watch, spaced
 from initlab.train.dense import Dense
-from initlab.train.group import Rows, Stacked
-from initlab.train.loss import CrossEntropy, Loss
+from initlab.train.given import each, factors, relabelled, shaped
+from initlab.train.group import EVALUATED, Rows, Stacked
+from initlab.train.loss import CrossEntropy, Lesson, Loss
 from initlab.train.memory import networks_at_once
 from initlab.train.optim import Optimizer, Step
 from initlab.train.schedule import ConstantRate, Schedule
+from initlab.train.staged import Fresh, Staged, check_stages
 
 #: How far below the goal an accuracy on 500 or more examples must lie for the whole set not to
 #: be asked: about four standard errors.
 MARGIN = 0.07
 #: How many times the goal the loss of one batch must be for the whole set not to be asked.
 FAR = 2.0
-#: Examples that are evaluated at once.
-EVALUATED = 2048
 PRECISIONS = ("float32", "tf32", "bf16")
 
 
@@ -55,6 +56,8 @@ def fit(
     watch: Watch | None = None,
     precision: str = "float32",
     rates: Mapping[str, float] | Sequence[Mapping[str, float]] | None = None,
+    stages: Stages | Sequence[Stages] | None = None,
+    fresh: Fresh | None = None,
 ) -> list[Outcome]:
     """Train R networks from `params`, (R, *shape) each; how each of them ended.
 
@@ -68,18 +71,30 @@ def fit(
     train at once; on the CPU they are shared out among torch's threads. The generators are copied,
     not moved on.
 
+    With `stages`, one for all or one for each network with a method of its own, networks are
+    re-initialized on the way: `fresh(r, s)` is the θ′ of network r where stage s (from 1) begins,
+    by name, such as `stages.method.draw(module, rule, generator)`. Curves then have, at the end of
+    every stage, `stage_train_accuracy`, `stage_test_accuracy` and, with a teacher, the
+    `ensemble_accuracy` of the mean probabilities of all students so far (the first stage is their
+    teacher and none of them). The loss of a run that is taught is that against its teacher.
+
     An untrained network that is already at its goal counts as reached at epoch 0.
 
     Raises `ValueError` when model, data, targets and numbers of networks do not fit together.
     """
-    data = _shaped(model, data)
+    data = shaped(model, data)
     R = next(iter(params.values())).shape[0]
-    optimizers, orders = _each("optimizer", optimizer, R), _each("order", order, R)
-    factors = _factors(_each("rates", rates or {}, R), params)
+    optimizers, orders = each("optimizer", optimizer, R), each("order", order, R)
+    multipliers = factors(each("rates", rates or {}, R), params)
     if precision not in PRECISIONS:
         raise ValueError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
     if targets is not None:
-        data = _relabelled(data, targets, R)
+        data = relabelled(data, targets, R)
+    staged = None if stages is None else each("stages", stages, R)
+    if staged is not None:
+        check_stages(staged, budget)
+        if fresh is None:
+            raise ValueError("stages draw parameters anew: give fresh=…, see fit")
 
     def part(rows: range) -> list[Outcome]:
         cut = slice(rows.start, rows.stop)
@@ -99,7 +114,9 @@ def fit(
             curves,
             watch,
             precision,
-            {name: f if isinstance(f, float) else f[cut] for name, f in factors.items()},
+            {name: f if isinstance(f, float) else f[cut] for name, f in multipliers.items()},
+            None if staged is None else staged[cut],
+            None if fresh is None else lambda r, stage: fresh(rows.start + r, stage),
         ).run()
 
     cpu = data.train.x.device.type == "cpu"
@@ -131,14 +148,22 @@ class _Training:
         watch: Watch | None,
         precision: str,
         rates: Mapping[str, float | Tensor],
+        stages: Sequence[Stages] | None,
+        fresh: Fresh | None,
     ) -> None:
         self.data, self.budget, self.loss, self.schedule = data, budget, loss, schedule
         self.curves, self.watch, self.precision = curves, watch, precision
-        self.group = group(model, params)
+        # A normalization that comes later is hooked into modules.
+        hooked = stages is not None and stages[0].method.normalizes
+        self.group = Rows(model, params) if hooked else group(model, params)
         own = [rates.get(name, 1.0) for name in self.group.names] if rates else None
         self.update = Step(optimizers, self.group.theta, own)
         self.batches = Batches(data.train, budget.batch_size, orders, augment)
-        R = len(optimizers)
+        R, per_epoch = len(optimizers), self.batches.steps
+        self.staged, self.last = None, per_epoch * budget.epochs
+        if stages is not None and fresh is not None:
+            self.staged = Staged(stages, fresh, model, self.group, budget, per_epoch, loss)
+            self.last = self.staged.steps
         self.alive = list(range(R))  # which run each row is
         self.losses, self.total, self.waited = torch.zeros(3, R, device=data.train.x.device)
         self.best = torch.full_like(self.total, torch.inf)
@@ -154,16 +179,18 @@ class _Training:
             return self._run()
 
     def _run(self) -> list[Outcome]:
-        per_epoch, epochs = self.batches.steps, self.budget.epochs
-        last = per_epoch * epochs
-        check_at = self.budget.check_steps(last)
-        look_at = self.curves.steps(last) if self.curves else set()
-        watch_at = {0} | spaced(last - 1, self.watch.resolution) if self.watch else set()
+        per_epoch, last = self.batches.steps, self.last
+        ends = set(self.staged.ends) if self.staged else set()
+        check_at = self.budget.check_steps(last) | ends
+        look_at = self.curves.steps(last) | ends if self.curves else set()
+        watch_at = {0} | spaced(last - 1, self.watch.resolution) | ends if self.watch else set()
         self._look(0, look_at)
         self._watch(0, watch_at)
         self._check(0, per_epoch, last)
-        for epoch in range(epochs):
+        for epoch in range(last // per_epoch):
             if self.alive:
+                if self.staged:
+                    self.staged.begin(epoch * per_epoch, self.group, self.update)
                 self.batches.shuffle()
                 self.total.zero_()
             for i in range(per_epoch):
@@ -171,16 +198,25 @@ class _Training:
                     break
                 step = epoch * per_epoch + i
                 with _precision(self.precision, self.losses.device):
-                    self.losses, grads = self.group.gradients(*self.batches.batch(i), self.loss)
-                self.update(self.group.theta, grads, self.schedule.factor(step, last, per_epoch))
+                    x, y = self.batches.batch(i)
+                    loss: Lesson = self.loss
+                    if self.staged:
+                        y, loss = self.staged.lesson(x, y, self.loss)
+                    self.losses, grads = self.group.gradients(x, y, loss)
+                along = self.staged.along(step) if self.staged else (step, last)
+                self.update(self.group.theta, grads, self.schedule.factor(*along, per_epoch))
                 if self.budget.patience is not None:
                     self.total += self.losses
                 self._look(step + 1, look_at)
                 self._watch(step + 1, watch_at)
+                if step + 1 in ends:
+                    self._stage_ended(step + 1)
                 if step + 1 in check_at:
                     self._check(step + 1, per_epoch, last)
             if self.budget.patience is not None and self.alive:
                 self._wait((epoch + 1) * per_epoch, per_epoch)
+        if self.staged:
+            self.staged.check_spent(self.outcomes.values())
         return [self.outcomes[r] for r in sorted(self.outcomes)]
 
     def _check(self, step: int, per_epoch: int, last: int) -> None:
@@ -226,7 +262,7 @@ class _Training:
             run, loss = self.alive[row], float(self.losses[row])
             self._see(row, step, last=True)
             self.outcomes[run] = Outcome(
-                epochs=step / per_epoch if reached[row] else float(self.budget.epochs),
+                epochs=(step if reached[row] else self.last) / per_epoch,
                 reached=reached[row],
                 diverged=not isfinite(loss),
                 train_loss=loss,
@@ -243,6 +279,8 @@ class _Training:
         self.group.keep(kept)
         self.update.keep(kept)
         self.batches.keep(kept)
+        if self.staged:
+            self.staged.keep(kept)
         self.start = [t[kept] for t in self.start]
         self.losses, self.total = self.losses[kept], self.total[kept]
         self.best, self.waited = self.best[kept], self.waited[kept]
@@ -260,6 +298,20 @@ class _Training:
             classes = targets.argmax(-1) if targets.is_floating_point() else targets
             right = right + (logits.argmax(-1) == classes).sum(-1)
         return loss / len(split.x), right / len(split.x)
+
+    def _stage_ended(self, step: int) -> None:
+        """Note how good the networks are that a stage ends with."""
+        assert self.staged is not None
+        rows = range(len(self.alive))
+        found = {
+            "stage_train_accuracy": self._whole(self.batches.train, rows)[1],
+            "stage_test_accuracy": self._whole(self.data.test, rows)[1],
+            "ensemble_accuracy": self.staged.ensemble(self.group, self.data.test),
+        }
+        for name, values in found.items():
+            if values is not None:
+                for run, value in zip(self.alive, values.tolist(), strict=True):
+                    self.curve[run].append((step, name, value))
 
     def _look(self, step: int, at: set[int]) -> None:
         """Note the statistics that are followed."""
@@ -300,7 +352,7 @@ class _Training:
 
 def group(model: Model, params: Params) -> Stacked | Rows:
     """The networks in the form that was measured to be the fastest for such a model."""
-    if isinstance(model, ModuleModel):
+    if isinstance(model, ModuleModel) or normalized(params):
         return Rows(model, params)
     if isinstance(model, MLP) and Dense.takes(model, params):
         return Dense(model, params)
@@ -342,60 +394,3 @@ def _precision(name: str, device: torch.device) -> Iterator[None]:
     finally:
         if device.type == "cuda":
             torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
-
-
-def _each(what: str, value: Any, R: int) -> list[Any]:
-    """One value per network."""
-    if not isinstance(value, Sequence):
-        return [value] * R
-    if len(value) != R:
-        raise ValueError(f"{len(value)} values of {what} were given for {R} networks")
-    return list(value)
-
-
-def _factors(rates: Sequence[Mapping[str, float]], params: Params) -> dict[str, float | Tensor]:
-    """Each named parameter's multiplier of the learning rate: one number, or one per network."""
-    factors: dict[str, float | Tensor] = {}
-    for name in sorted({name for own in rates for name in own}):
-        if name not in params:
-            raise ValueError(
-                f"rates name a parameter {name!r} that the networks do not have; they have "
-                f"{', '.join(params)}"
-            )
-        values = [float(own.get(name, 1.0)) for own in rates]
-        if wrong := [v for v in values if not 0 <= v < float("inf")]:
-            raise ValueError(f"the rate of {name} must be a finite number ≥ 0, not {wrong[0]}")
-        same = len(set(values)) == 1
-        factors[name] = values[0] if same else torch.tensor(values, device=params[name].device)
-    return factors
-
-
-def _relabelled(data: DataSet, targets: Tensor, R: int) -> DataSet:
-    """`data` with `targets` in place of its training classes."""
-    y, N = targets.to(data.train.x.device), len(data.train.x)
-    shapes = [(N,), (R, N)]
-    if y.is_floating_point():
-        shapes = [(*shape, data.classes) for shape in shapes]
-    if tuple(y.shape) not in shapes:
-        raise ValueError(
-            f"targets must have shape {shapes[0]} or, for each network, {shapes[1]}, not "
-            f"{tuple(y.shape)}"
-        )
-    return DataSet(data.name, Split(data.train.x, y), data.test, data.classes)
-
-
-def _shaped(model: Model, data: DataSet) -> DataSet:
-    shape = model.input_shape
-
-    def split(s: Split) -> Split:
-        return s if s.x.shape[1:] == shape else Split(s.x.reshape(len(s.x), *shape), s.y)
-
-    if data.features != torch.Size(shape).numel():
-        raise ValueError(
-            f"{data.name} has inputs of {data.features} numbers, but the model takes {shape}"
-        )
-    if model.outputs != data.classes:
-        raise ValueError(
-            f"{data.name} has {data.classes} classes, but the model has {model.outputs} outputs"
-        )
-    return DataSet(data.name, split(data.train), split(data.test), data.classes)

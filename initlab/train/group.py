@@ -14,7 +14,12 @@ import torch
 from torch import Tensor
 
 from initlab.models import Model, Params
-from initlab.train.loss import Loss
+from initlab.reinit.normalize import restore
+from initlab.train.batches import per_network
+from initlab.train.loss import Lesson
+
+#: Examples that are evaluated at once.
+EVALUATED = 2048
 
 
 class Stacked:
@@ -26,11 +31,15 @@ class Stacked:
         self.names = list(params)
         self.theta = [params[n].detach().clone() for n in self.names]
 
+    def copy(self) -> Stacked:
+        """The networks as they are, apart from what becomes of these."""
+        return type(self)(self.model, self.params())
+
     def params(self) -> dict[str, Tensor]:
         """Parameters by name, (R, *shape)."""
         return dict(zip(self.names, self.theta, strict=True))
 
-    def gradients(self, x: Tensor, y: Tensor, loss: Loss) -> tuple[Tensor, list[Tensor]]:
+    def gradients(self, x: Tensor, y: Tensor, loss: Lesson) -> tuple[Tensor, list[Tensor]]:
         """Losses (R,) on one batch, and the gradient of each stacked parameter."""
         leaves = [t.detach().requires_grad_() for t in self.theta]
         logits = self.model.forward(dict(zip(self.names, leaves, strict=True)), x)
@@ -54,23 +63,28 @@ class Rows:
     """Networks computed one after the other, each a view of the stacked parameters."""
 
     def __init__(self, model: Model, params: Params) -> None:
-        """Copies of `params`; buffers such as running means start as the module's own."""
+        """Copies of `params`; buffers that are not among them start as the module's own."""
         self.model = model
         device = next(iter(params.values())).device
         self.names = [name for name, _ in model.build("meta").named_parameters()]
         self.theta = [_channels_last(params[n].detach()) for n in self.names]
         self.grads = [torch.zeros_like(t) for t in self.theta]
         self.modules = [model.build(device) for _ in self.theta[0]]
-        for module in self.modules:
+        for row, module in enumerate(self.modules):
+            restore(module, {name: t[row] for name, t in params.items()})
             for name, buffer in module.named_buffers():
                 if name in params:
-                    buffer.copy_(params[name][len(self.modules) - 1])
+                    buffer.copy_(params[name][row])
         self._bind()
 
     def _bind(self) -> None:
         for row, module in enumerate(self.modules):
             for p, t, g in zip(module.parameters(), self.theta, self.grads, strict=True):
                 p.data, p.grad = t[row], g[row]
+
+    def copy(self) -> Rows:
+        """See `Stacked.copy`."""
+        return Rows(self.model, self.params())
 
     def params(self) -> dict[str, Tensor]:
         """Parameters and floating-point buffers by name, (R, *shape)."""
@@ -80,16 +94,15 @@ class Rows:
                 found[name] = torch.stack([m.get_buffer(name) for m in self.modules])
         return found
 
-    def gradients(self, x: Tensor, y: Tensor, loss: Loss) -> tuple[Tensor, list[Tensor]]:
+    def gradients(self, x: Tensor, y: Tensor, loss: Lesson) -> tuple[Tensor, list[Tensor]]:
         """Losses (R,) on one batch, and the gradient of each stacked parameter."""
-        shared = x.dim() == 1 + len(self.model.input_shape)
+        shared, own = self._shared(x), per_network(y)
         for g in self.grads:
             g.zero_()
         losses = []
         for row, module in enumerate(self.modules):
-            classes = y if shared and y.dim() == 1 else y[row]
             logits = module.train()(x if shared else x[row])
-            value = loss(logits.unsqueeze(0), classes)
+            value = loss(logits.unsqueeze(0), y[row] if own else y)
             value.sum().backward()
             losses.append(value.detach())
         return torch.cat(losses), self.grads
@@ -97,8 +110,12 @@ class Rows:
     @torch.no_grad()
     def predict(self, x: Tensor, rows: Sequence[int] | None = None) -> Tensor:
         """Logits (R, B, classes) in evaluation mode, of the networks in `rows` or of all."""
-        chosen = self.modules if rows is None else [self.modules[r] for r in rows]
-        return torch.stack([m.eval()(x) for m in chosen])
+        chosen = range(len(self.modules)) if rows is None else rows
+        shared = self._shared(x)
+        return torch.stack([self.modules[r].eval()(x if shared else x[r]) for r in chosen])
+
+    def _shared(self, x: Tensor) -> bool:
+        return x.dim() == 1 + len(self.model.input_shape)
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these networks only."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import torch
@@ -55,7 +57,9 @@ class CrossEntropy:
         return losses, g.div_(logits.shape[-2]).transpose(-1, -2)
 
 
-def by_autograd(loss: Loss, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+def by_autograd(
+    loss: Callable[[Tensor, Tensor], Tensor], logits: Tensor, targets: Tensor
+) -> tuple[Tensor, Tensor]:
     """The losses of any loss, and their gradient by the logits: (R,), (R, B, classes)."""
     with torch.enable_grad():
         leaf = logits.detach().requires_grad_()
@@ -103,3 +107,28 @@ class ClippedCrossEntropy:
 
 
 Loss: TypeAlias = CrossEntropy | ClippedCrossEntropy
+
+
+@dataclass(frozen=True)
+class Taught:
+    """A loss against a teacher's probabilities plus `weight` times one against the labels.
+
+    Targets are both side by side, (R, B, 2 · classes): the probabilities, then the labels.
+    """
+
+    teacher: Loss
+    labels: Loss
+    weight: float
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Loss of each of R networks, (R, B, classes) → (R,)."""
+        taught, labels = targets.split(logits.shape[-1], -1)
+        return self.teacher(logits, taught) + self.weight * self.labels(logits, labels)
+
+    def gradient(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The losses, and their gradient by the logits: (R,), (R, B, classes)."""
+        return by_autograd(self, logits, targets)
+
+
+#: What a step may learn by.
+Lesson: TypeAlias = Loss | Taught

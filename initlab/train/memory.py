@@ -43,13 +43,20 @@ def activation_bytes(model: Model, batch_size: int) -> int:
     return sum(kept.values())
 
 
-def group_bytes(model: Model, batch_size: int, optimizer: Optimizer, networks: int) -> int:
+def group_bytes(
+    model: Model,
+    batch_size: int,
+    optimizer: Optimizer,
+    networks: int,
+    teacher: bool = False,
+) -> int:
     """Bytes that a group of `networks` holds while it trains: parameters, gradients, the state
-    of the optimizer, one batch of its own and what autograd keeps.
+    of the optimizer, one batch of its own, what autograd keeps, and a teacher for each if they have
+    one.
     """
     momentum = not isinstance(optimizer, Adam) and optimizer.momentum > 0
     state = 2 if isinstance(optimizer, Adam) else int(momentum)
-    weights = 4 * parameter_count(model) * (2 + state)
+    weights = 4 * parameter_count(model) * (2 + state + teacher)
     batch = 4 * batch_size * torch.Size(model.input_shape).numel()
     # Networks that are computed one after the other keep the activations of one at a time.
     one = activation_bytes(model, batch_size)
@@ -63,6 +70,7 @@ def networks_at_once(
     optimizer: Optimizer | None = None,
     device: str = "cpu",
     memory: float | None = None,
+    teacher: bool = False,
 ) -> int:
     """How many networks to train as one: as many as are fast, and as `memory` bytes hold.
 
@@ -81,9 +89,9 @@ def networks_at_once(
         return size
     if not isinstance(memory, int | float) or not memory > 0:
         raise ValueError(f"memory is a number of bytes > 0, not {memory!r}")
-    while size > 1 and group_bytes(model, batch_size, optimizer, size) > memory:
+    while size > 1 and group_bytes(model, batch_size, optimizer, size, teacher) > memory:
         size = max(1, size * 3 // 4)
-    if (needed := group_bytes(model, batch_size, optimizer, size)) > memory:
+    if (needed := group_bytes(model, batch_size, optimizer, size, teacher)) > memory:
         raise ValueError(
             f"one network of {type(model).__name__} at batch size {batch_size} needs "
             f"{needed / 2**20:,.0f} MiB, but memory is {memory / 2**20:,.0f} MiB; allow more "

@@ -161,6 +161,13 @@ class Step:
         if self.rates is not None:
             self.rates = [r[rows] if isinstance(r, Tensor) else r for r in self.rates]
 
+    def reset(self) -> None:
+        """Forget all that was summed up: momentum, squares and the number of steps."""
+        self.count = 0
+        for buffer in self.state:
+            for s in buffer:
+                s.zero_()
+
     @torch.no_grad()
     def __call__(self, theta: Sequence[Tensor], grads: Sequence[Tensor], factor: float) -> None:
         """Change `theta` in place along `grads` (which may be overwritten); `factor` is on lr."""
