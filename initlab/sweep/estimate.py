@@ -177,7 +177,7 @@ def _seconds(group: list[Run], device: str) -> float:
         batch, probed = min(whole, BATCH), group[:1]
     tests = first.data.test or SIZES[first.data.name][1]
     g = torch.Generator().manual_seed(0)
-    shape = first.model.input_shape
+    shape, classes = first.model.input_shape, first.data.outputs
     assert torch.Size(shape).numel() == torch.Size(first.data.shape).numel()
 
     module = first.model.build("meta")
@@ -185,8 +185,8 @@ def _seconds(group: list[Run], device: str) -> float:
     params = initialize(module, rule, g, bias=first.bias, count=len(probed), device=device)
 
     def timed(train: int, test: int) -> float:
-        splits = (_noise(first, n, g, device) for n in (train, test))
-        data = DataSet("probe", *splits, first.data.outputs)
+        seen, held = (_noise(first, n, g, device) for n in (train, test))
+        data = DataSet("probe", seen, held, classes)
         start = time.perf_counter()
         fit(
             first.model,
