@@ -132,6 +132,18 @@ def test_notebooks_are_sources_with_parameters_first(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_the_readme_counts_the_published_verdicts(path):
+    published = json.loads((ROOT / "initlab" / "recorded" / "claims.json").read_text())
+    verdicts = [c["verdict"] for c in published if c["study"] == path.stem.partition("-")[2]]
+    names = ("reproduced", "partly", "not reproduced")
+    assert verdicts and set(verdicts) <= set(names)
+    counts = ", ".join(f"{verdicts.count(name)} {name}" for name in names)
+    lines = (ROOT / "README.md").read_text().splitlines()
+    [row] = [line for line in lines if line.startswith("|") and path.name in line]
+    assert row.endswith(f"| {counts} |")
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_papermill_understands_every_parameter(path):
     """A comment that papermill cannot parse hides the parameter from it."""
     import papermill

@@ -40,6 +40,8 @@ class Rule:
     formula: ClassVar[str] = ""
     preserves: ClassVar[str] = ""
     use: ClassVar[str] = ""
+    #: What of it is not as in the source, or was not seen there.
+    note: ClassVar[str] = ""
 
     @property
     def label(self) -> str:
@@ -83,6 +85,8 @@ class Scheme:
     formula: ClassVar[str] = ""
     preserves: ClassVar[str] = ""
     use: ClassVar[str] = ""
+    #: What of it is not as in the source, or was not seen there.
+    note: ClassVar[str] = ""
     #: Whether `fit` looks at data.
     needs_batch: ClassVar[bool] = False
 

@@ -41,6 +41,11 @@ class Dirac(Rule):
     gain: float = 1.0
     name: ClassVar[str] = "Dirac"
     states: ClassVar[str] = "fixed"
+    source: ClassVar[str] = "zagoruyko_2017"
+    note: ClassVar[str] = (
+        "There the identity is part of the parameterization, diag(a) I + W; here it is only the "
+        "start, as in PyTorch's `dirac_`."
+    )
     formula: ClassVar[str] = r"W_{ij} = g\,\delta_{ij}, \text{ at the centre of a kernel}"
     preserves: ClassVar[str] = "its input, exactly"
     use: ClassVar[str] = "Layers that should do nothing at first."

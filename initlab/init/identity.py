@@ -21,8 +21,8 @@ class PaddedIdentity(Rule):
 
     A layer that widens repeats the identity instead of leaving units without input, so that its
     rank is full. The weight is read as a matrix (outputs, inputs · kernel): units of a convolution
-    copy one tap each, first all those of the first channel (the patch-maintain form). It draws
-    nothing.
+    copy one tap each, first all those of the first channel. It draws nothing. For what of this is
+    in the paper see `IDInit`.
     """
 
     tau: float = 1.0
@@ -32,6 +32,7 @@ class PaddedIdentity(Rule):
     formula: ClassVar[str] = r"W_{mn} = \tau \,[\, m \equiv n \!\!\pmod{n_{in}} \,]"
     preserves: ClassVar[str] = "the inputs that it copies, exactly"
     use: ClassVar[str] = "A part of IDInit."
+    note: ClassVar[str] = "See IDInit."
 
     def __post_init__(self) -> None:
         """Refuse what is no finite number."""
@@ -57,6 +58,13 @@ class IDInit(Scheme):
 
     Pan et al. 2025: `tau` on the main path and inside branches, `epsilon` instead of zero in the
     last layer of each branch, so that its units are not dead. Nothing is random.
+
+    Checked against the paper's abstract and the caption of its Figure 3, which is what could be
+    seen of it: identities on both paths, padded where a weight is not square; a small number in
+    place of zeros; τ = 1 and ε = 10⁻⁶; convolutions "patch-maintain". Our reading, not checked
+    against its equations or its code: the padding as m ≡ n modulo the fan-in, the order in which a
+    kernel's taps are copied, and ε on the whole padded identity of a branch's last layer. The paper
+    is said to loosen the identity of convolutions by a little noise as well; that is left out.
     """
 
     tau: float = 1.0
@@ -70,6 +78,13 @@ class IDInit(Scheme):
     )
     preserves: ClassVar[str] = "the signal: layers and blocks start as the identity"
     use: ClassVar[str] = "Residual networks trained with momentum; plain ones of one width."
+    note: ClassVar[str] = (
+        "Checked against the paper's abstract and the caption of its Figure 3: identities on both "
+        "paths, padded where a weight is not square, a small number in place of zeros, τ = 1 and "
+        "ε = 10⁻⁶. Our reading, not checked against its equations or code: padding by the "
+        "congruence, the order in which taps of a kernel are copied, ε on the whole last layer of "
+        "a branch, and no noise."
+    )
 
     def __post_init__(self) -> None:
         """Refuse what is no finite number."""

@@ -46,6 +46,8 @@ class Constant(Rule):
     value: float = 0.0
     name: ClassVar[str] = "Constant"
     states: ClassVar[str] = "fixed"
+    source: ClassVar[str] = "krizhevsky_2012"
+    note: ClassVar[str] = "There for the biases of some layers, at 1."
     formula: ClassVar[str] = r"W = c"
     preserves: ClassVar[str] = "nothing: equal units stay equal"
     use: ClassVar[str] = "Scales of normalization and biases."
@@ -68,6 +70,8 @@ class Zeros(Constant):
     """Every entry is zero: the usual start of biases."""
 
     name: ClassVar[str] = "Zeros"
+    source: ClassVar[str] = "he_2015"
+    note: ClassVar[str] = "There for biases."
     formula: ClassVar[str] = r"W = 0"
     preserves: ClassVar[str] = "nothing: no signal and no gradient pass"
     use: ClassVar[str] = "Biases; the last layer of a residual branch."
@@ -79,6 +83,8 @@ class Ones(Constant):
 
     value: float = 1.0
     name: ClassVar[str] = "Ones"
+    source: ClassVar[str] = "goyal_2017"
+    note: ClassVar[str] = "There for the scales of batch normalization."
     formula: ClassVar[str] = r"W = 1"
 
 
@@ -88,6 +94,8 @@ class Uniform(Rule):
 
     bound: float = 0.05
     name: ClassVar[str] = "Uniform"
+    source: ClassVar[str] = "sutskever_2014"
+    note: ClassVar[str] = "There with b = 0.08; 0.05 is what Keras draws by default."
     formula: ClassVar[str] = r"W \sim \mathcal{U}(-b, b)"
     preserves: ClassVar[str] = "nothing, whatever the width"
     use: ClassVar[str] = "To see what a fixed scale costs."
@@ -111,6 +119,8 @@ class Normal(Rule):
 
     std: float = 0.01
     name: ClassVar[str] = "Normal"
+    source: ClassVar[str] = "krizhevsky_2012"
+    note: ClassVar[str] = "There with σ = 0.01, as here."
     formula: ClassVar[str] = r"W \sim \mathcal{N}(0, \sigma^2)"
     preserves: ClassVar[str] = "nothing, whatever the width"
     use: ClassVar[str] = "To see what a fixed scale costs."
@@ -139,6 +149,10 @@ class TruncatedNormal(Rule):
     cut: float = 2.0
     corrected: bool = True
     name: ClassVar[str] = "Truncated normal"
+    source: ClassVar[str] = "devlin_2019"
+    note: ClassVar[str] = (
+        "From the code that came with the paper; there σ is that of the normal before the cut."
+    )
     formula: ClassVar[str] = r"W \sim \mathcal{N}(0, \sigma^2) \mid |W| \le c\,\sigma"
     preserves: ClassVar[str] = "nothing, whatever the width"
     use: ClassVar[str] = "Transformers, with σ = 0.02, by custom."

@@ -181,6 +181,8 @@ class TorchDefault(VarianceScaling):
     scale: float = 1 / 3
     distribution: str = "uniform"
     name: ClassVar[str] = "PyTorch default"
+    source: ClassVar[str] = "glorot_bengio_2010"
+    note: ClassVar[str] = "There the heuristic in common use, which the paper argues against."
     formula: ClassVar[str] = r"W \sim \mathcal{U}(\pm 1/\sqrt{\text{fan}_{in}})"
     preserves: ClassVar[str] = "a third of the variance, per linear layer"
     use: ClassVar[str] = "Shallow networks that nobody has looked at."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -117,6 +118,7 @@ class ResNet18(ModuleModel):
     activation: str = "relu"
     norm: str = "batch"
     multiplier: bool = False
+    _block: ClassVar[type[BasicBlock] | type[PreActBlock]] = BasicBlock
 
     def __post_init__(self) -> None:
         """Refuse impossible sizes and unknown names."""
@@ -128,20 +130,22 @@ class ResNet18(ModuleModel):
         """Number of convolutions and linear layers on the main path."""
         return 18
 
+    def _stem(self) -> nn.Sequential:
+        """What is before the blocks."""
+        return conv_norm_act(self.input_shape[0], self.width, self.norm, self.activation)
+
     def _chain(self) -> OrderedDict[str, nn.Module]:
         """See `ModuleModel._chain`."""
-        w, norm, act = self.width, self.norm, self.activation
-        modules: OrderedDict[str, nn.Module] = OrderedDict()
-        modules["layer1"] = conv_norm_act(self.input_shape[0], w, norm, act)
-        for number, before, after, stride in stages(w):
-            modules[f"block{number}"] = BasicBlock(
-                before, after, stride, norm, act, self.multiplier
+        modules: OrderedDict[str, nn.Module] = OrderedDict(layer1=self._stem())
+        for number, before, after, stride in stages(self.width):
+            modules[f"block{number}"] = self._block(
+                before, after, stride, self.norm, self.activation, self.multiplier
             )
-        return modules | average_head(8 * w, self.outputs)
+        return modules | average_head(8 * self.width, self.outputs)
 
 
 @spec
-class PreActResNet18(ModuleModel):
+class PreActResNet18(ResNet18):
     """He et al. 2016b for small images: as `ResNet18`, with norm and activation before each conv.
 
     Nothing is applied between the last block and the global average, as in the code that CIFAR
@@ -152,32 +156,10 @@ class PreActResNet18(ModuleModel):
     18
     """
 
-    width: int = 64
-    input_shape: tuple[int, int, int] = (3, 32, 32)
-    outputs: int = 10
-    activation: str = "relu"
-    norm: str = "batch"
-    multiplier: bool = False
+    _block: ClassVar[type[BasicBlock] | type[PreActBlock]] = PreActBlock
 
-    def __post_init__(self) -> None:
-        """Refuse impossible sizes and unknown names."""
-        check_count("width", self.width)
-        self._check()
-
-    @property
-    def depth(self) -> int:
-        """Number of convolutions and linear layers on the main path."""
-        return 18
-
-    def _chain(self) -> OrderedDict[str, nn.Module]:
-        """See `ModuleModel._chain`."""
-        w, norm, act = self.width, self.norm, self.activation
-        modules: OrderedDict[str, nn.Module] = OrderedDict()
-        modules["layer1"] = nn.Sequential(
-            OrderedDict(conv=convolution(self.input_shape[0], w, norm))
+    def _stem(self) -> nn.Sequential:
+        """What is before the blocks: a convolution alone."""
+        return nn.Sequential(
+            OrderedDict(conv=convolution(self.input_shape[0], self.width, self.norm))
         )
-        for number, before, after, stride in stages(w):
-            modules[f"block{number}"] = PreActBlock(
-                before, after, stride, norm, act, self.multiplier
-            )
-        return modules | average_head(8 * w, self.outputs)

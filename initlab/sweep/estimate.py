@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import ceil
@@ -16,7 +17,7 @@ from initlab.data import SIZES, DataSet, Split
 from initlab.init import HeNormal, Scheme, initialize
 from initlab.models import ModuleModel
 from initlab.reinit import Stages
-from initlab.sweep.execute import execute
+from initlab.sweep.execute import FITTED_ON, execute
 from initlab.sweep.groups import epochs, groups, samples, taught
 from initlab.sweep.runs import Run, by_key
 from initlab.train import Budget, fit
@@ -70,7 +71,8 @@ def estimate(
 
     For every kind of group a few steps are timed on random data of the set's shape, so no data need
     be there. Runs may end before their budget: this is what they cost if none does. Looks at
-    accuracy on the way are counted as one pass over the test set each.
+    accuracy on the way are counted as one pass over the test set each. A scheme that fits its start
+    to data (LSUV, MetaInit, GradInit, …) is timed on one network, for a few of its steps.
 
     Raises `ValueError` for no runs and an unknown device.
     """
@@ -91,7 +93,8 @@ def estimate(
                     "runs": count,
                     "groups": len(cut),
                     "largest": len(largest),
-                    "seconds": _seconds(largest, device) / len(largest) * count,
+                    "seconds": _seconds(largest, device) / len(largest) * count
+                    + _starts(cut, device),
                     "bytes": 0
                     if first.budget is None
                     else group_bytes(
@@ -112,14 +115,62 @@ def estimate(
 def _shape(run: Run) -> tuple:
     """What decides the cost of a run."""
     if run.budget is None:
-        return run.model, run.measure, run.networks, run.data
+        return run.model, run.measure, run.networks, run.data, _fitted(run)
     stages = None if run.stages is None else run.stages.alike
     kind = run.model, run.budget, type(run.optimizer), samples(run), run.augment, run.curves
     return *kind, stages
 
 
+def _fitted(run: Run) -> Scheme | None:
+    """The scheme that fits a run's start to data, if it has one."""
+    return run.init if isinstance(run.init, Scheme) and run.init.needs_batch else None
+
+
+def _starts(cut: list[list[Run]], device: str) -> float:
+    """Cost of fitting the starts of trained runs of one kind: networks are fitted one by one."""
+    first = cut[0][0]
+    if first.budget is None:  # the probe of networks that are only looked at fits them
+        return 0.0
+    fitted = Counter(scheme for group in cut for r in group if (scheme := _fitted(r)))
+    return sum(n * _start(first, scheme, device) for scheme, n in fitted.items())
+
+
+def _start(run: Run, scheme: Scheme, device: str) -> float:
+    """Cost of fitting one network of a run's model, on noise of the shape of its data."""
+    g = torch.Generator().manual_seed(0)
+    module, batch = run.model.build("meta"), _noise(run, min(FITTED_ON, samples(run)), g, device)
+
+    def timed(steps: int) -> float:
+        rule = replace(scheme, steps=steps) if steps else scheme  # type: ignore[call-arg]
+        start = time.perf_counter()
+        initialize(module, rule, g, device=device, batch=(batch.x, batch.y))
+        _wait(device)
+        return time.perf_counter() - start
+
+    steps = getattr(scheme, "steps", 0)  # none: one pass
+    few = min(steps, WARM)
+    timed(few)
+    short, more = timed(few), min(steps - few, STEPS)
+    if not more:
+        return short
+    return short + max(0.0, timed(few + more) - short) / more * (steps - few)
+
+
+def _noise(run: Run, count: int, generator: torch.Generator, device: str) -> Split:
+    """Examples of the shape of a run's data."""
+    assert run.data is not None
+    x = torch.randn(count, *run.model.input_shape, generator=generator).to(device)
+    return Split(x, torch.randint(run.data.outputs, (count,), generator=generator).to(device))
+
+
+def _wait(device: str) -> None:
+    """Until the device has done what was asked of it."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def _seconds(group: list[Run], device: str) -> float:
-    """Cost of one group, from a short probe."""
+    """Cost of one group from a short probe; of training, without starts fitted to data."""
     first = group[0]
     if first.budget is None:
         few = replace(first, networks=max(1, first.networks // 50))
@@ -136,14 +187,8 @@ def _seconds(group: list[Run], device: str) -> float:
     shape, classes = first.model.input_shape, first.data.outputs
     assert torch.Size(shape).numel() == torch.Size(first.data.shape).numel()
 
-    def split(n: int) -> Split:
-        x = torch.randn(n, *shape, generator=g).to(device)
-        return Split(x, torch.randint(classes, (n,), generator=g).to(device))
-
     module = first.model.build("meta")
-    # A scheme that looks at data would be timed on noise, and once instead of for each network.
-    fitted = isinstance(first.init, Scheme) and first.init.needs_batch
-    rule = HeNormal() if fitted else first.init
+    rule = HeNormal() if _fitted(first) else first.init
     params = initialize(module, rule, g, bias=first.bias, count=len(probed), device=device)
 
     hooked = None
@@ -151,7 +196,8 @@ def _seconds(group: list[Run], device: str) -> float:
         hooked = Stages(first.stages.method, 1)  # its networks are computed one by one
 
     def timed(train: int, test: int) -> float:
-        data = DataSet("probe", split(train), split(test), classes)
+        seen, held = (_noise(first, n, g, device) for n in (train, test))
+        data = DataSet("probe", seen, held, classes)
         start = time.perf_counter()
         fit(
             first.model,
@@ -165,8 +211,7 @@ def _seconds(group: list[Run], device: str) -> float:
             stages=hooked,
             fresh=lambda r, stage: {},
         )
-        if torch.device(device).type == "cuda":
-            torch.cuda.synchronize(device)
+        _wait(device)
         return time.perf_counter() - start
 
     timed(WARM * batch, 1)

@@ -181,7 +181,8 @@ def test_counts_of_a_scorecard():
     text = scorecard.summary([claim(), claim(verdict="partly"), claim(verdict="partly")])
     assert "3 claims" in text
     assert "<b>2</b> <span class='verdict partly'>partly</span>" in text
-    assert "not reproduced" not in text
+    assert "<b>0</b> <span class='verdict not-reproduced'>" in text
+    assert "not tested" not in text
 
 
 @pytest.mark.parametrize("module", [chapter, docstrings, executed, scorecard])
@@ -203,6 +204,10 @@ INDEX = f"""# Front
 ```
 
 ```{{claims-file}}
+```
+
+```{{verdicts}}
+:study: a-study
 ```
 
 ```{{toctree}}
@@ -258,6 +263,8 @@ def test_a_built_book(build, source):
     assert "Length is kept &amp; held." in front
     assert FIGURE in front
     assert "id='claim-H1'" in front
+    counted = f"<p class='scorecard-summary'>{scorecard.summary([claim()])}</p>"
+    assert counted in front and "<b>1</b>" in counted
     assert json.loads((out / scorecard.FILE).read_text()) == [claim()]
 
     page = (out / f"{DOCNAME}.html").read_text()

@@ -12,11 +12,14 @@ import pytest
 from initlab import sweep
 from initlab.augment import Augment
 from initlab.data import Data, load
-from initlab.models import ResNet9
+from initlab.init import LSUV, GradInit, HeNormal, MetaInit
+from initlab.measure import Lengths
+from initlab.models import MLP, ResNet9
 from initlab.noise import LabelNoise
 from initlab.spec import key
 from initlab.store import Store
-from initlab.sweep import estimate, grid, groups
+from initlab.sweep import Run, estimate, grid, groups
+from initlab.sweep.execute import FITTED_ON
 from initlab.sweep.groups import WORTH_SHARING
 from initlab.train import SGD, Adam, AdamW, Budget, Curves
 from tests.sweep.test_sweep import LOOK, TRAIN
@@ -104,3 +107,36 @@ def test_an_estimate_is_what_the_measured_speed_gives(monkeypatch):
         steps = ceil(samples / 256) * epochs
         cost = estimate(grid(run, seed=range(4)))
         assert cost.seconds == pytest.approx(4 * steps * 256 / 1000)
+
+
+def test_an_estimate_counts_the_fitting_of_every_start(monkeypatch):
+    """With a clock that only fitting moves: half a second, and a tenth for each step."""
+    module, clock = importlib.import_module("initlab.sweep.estimate"), [0.0]
+    given = set()
+
+    def starting(model, rule, generator, *, batch=None, **_):
+        if batch is not None:
+            given.add(len(batch[0]))
+            clock[0] += 0.5 + 0.1 * getattr(rule, "steps", 0)
+
+    monkeypatch.setattr(module, "initialize", starting)
+    monkeypatch.setattr(module, "fit", lambda *_, **__: None)
+    monkeypatch.setattr(module.time, "perf_counter", lambda: clock[0])
+    plain = replace(TRAIN, init=HeNormal())
+    assert estimate([plain]).seconds == 0
+    runs = [
+        *grid(plain, init=[HeNormal(), LSUV(), MetaInit(steps=200)], seed=range(3)),
+        *grid(plain, init=[GradInit(steps=1), GradInit(steps=3)]),
+    ]
+    cost = estimate(runs)
+    assert cost.table.runs.tolist() == [len(runs)], "they train as one"
+    assert cost.seconds == pytest.approx(3 * 0.5 + 3 * (0.5 + 20) + 0.6 + 0.8)
+    assert given == {FITTED_ON}
+
+
+def test_networks_that_are_looked_at_are_timed_from_the_start_that_they_have():
+    model = MLP((6, 6), inputs=64, outputs=None)
+    look = Run(model, HeNormal(), data=Data("digits"), measure=Lengths(image=0), networks=2)
+    runs = grid(look, init=[HeNormal(), LSUV()], seed=[0, 1])
+    assert estimate(runs).table.runs.tolist() == [2, 2]
+    assert estimate(grid(LOOK, seed=[0, 1])).table.runs.tolist() == [2]

@@ -196,6 +196,8 @@ def entry(name: str, start: Rule | Scheme, options: dict) -> list[str]:
         said.append("It looks at a batch of data.")
     if start.source:
         said.append(f"Source: {{cite:t}}`{start.source}`.")
+    if start.note:
+        said.append(start.note)
     said.append(
         f'In the package: {{py:class}}`~initlab.init.{kind}`, by name `"{name}"` '
         f"([code]({code_link(options, start)}))."

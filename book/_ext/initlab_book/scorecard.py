@@ -1,4 +1,4 @@
-"""`{scorecard}` and `{claims-table}`: the published claims as tiles and as a table."""
+"""`{scorecard}`, `{claims-table}` and `{verdicts}`: published claims as tiles, table and counts."""
 
 from __future__ import annotations
 
@@ -91,6 +91,14 @@ class ClaimsTable(_OfClaims):
         return [self.raw(claims.table(self.published()))]
 
 
+class Verdicts(_OfClaims):
+    """A line that counts the verdicts."""
+
+    def run(self) -> list[nodes.Node]:
+        """Give the line."""
+        return [self.raw(f"<p class='scorecard-summary'>{summary(self.published())}</p>")]
+
+
 class ClaimsFile(_OfClaims):
     """A line that leads to the claims as a file."""
 
@@ -110,13 +118,17 @@ def verdict(name: str) -> str:
 
 
 def summary(found: list[dict[str, Any]]) -> str:
-    """How many claims met which verdict.
+    """How many claims met which verdict; that none failed is said as well.
 
-    >>> summary([])
-    '<span>0 claims</span>'
+    >>> "<b>0</b> <span class='verdict not-reproduced'>" in summary([])
+    True
     """
     counts = {name: sum(c["verdict"] == name for c in found) for name in claims.VERDICTS}
-    parts = [f"<span><b>{n}</b> {verdict(name)}</span>" for name, n in counts.items() if n]
+    parts = [
+        f"<span><b>{n}</b> {verdict(name)}</span>"
+        for name, n in counts.items()
+        if n or name == "not reproduced"
+    ]
     return " ".join([f"<span>{len(found)} claim{'s' * (len(found) != 1)}</span>", *parts])
 
 
@@ -133,5 +145,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("scorecard", Scorecard)
     app.add_directive("claims-table", ClaimsTable)
     app.add_directive("claims-file", ClaimsFile)
+    app.add_directive("verdicts", Verdicts)
     app.connect("build-finished", _publish_file)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
