@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import torch
 
 from initlab.devices import present
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: threads would be in the way
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(params=present())

@@ -223,6 +223,8 @@ def test_a_stopped_batch_leaves_no_process_behind(tmp_path, how):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A shell starts what it puts into the background deaf to Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         while len(list(kernels.iterdir())) < 2:
             assert process.poll() is None

@@ -10,7 +10,7 @@ from torch.func import functional_call
 
 from initlab.init import HeNormal, initialize
 from initlab.init.gradinit import GradInit, _halves
-from initlab.models import MLP, ResNet9
+from initlab.models import MLP, ResNet9, ResNet18
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -44,11 +44,11 @@ def first_step(module, params, batch, scheme) -> tuple[float, float]:
     [
         (MLP((24,) * 6, inputs=10, outputs=4), GradInit(HeNormal(scale=6.0), steps=150)),
         (
-            MLP((24,) * 4, inputs=10, outputs=4),
-            GradInit(HeNormal(scale=6.0), "adam", lr=1e-3, bound=10.0, steps=200),
+            MLP((24,) * 6, inputs=10, outputs=4),
+            GradInit(HeNormal(scale=6.0), "adam", lr=1e-3, bound=10.0, steps=300),
         ),
-        (ResNet9(width=2, input_shape=(1, 8, 8), outputs=4, norm="none"), GradInit(steps=40)),
-        (ResNet9(width=2, input_shape=(1, 8, 8), outputs=4), GradInit(bound=5.0, steps=40)),
+        (ResNet18(width=2, input_shape=(1, 8, 8), outputs=4, norm="none"), GradInit(steps=60)),
+        (ResNet9(width=2, input_shape=(1, 8, 8), outputs=4), GradInit(bound=5.0, steps=60)),
     ],
     ids=["sgd", "adam", "resnet", "normalized"],
 )
@@ -105,7 +105,7 @@ def test_halves_share_half_of_their_examples():
 
 
 def test_torchvisions_resnet_is_only_read():
-    module, batch = torchvision.models.resnet18(num_classes=4), batch_for((3, 16, 16), 6)
+    module, batch = torchvision.models.resnet18(num_classes=4), batch_for((3, 32, 32), 6)
     before = {n: t.clone() for n, t in module.state_dict().items()}
     state = torch.get_rng_state()
     one, two = (initialize(module, GradInit(steps=2), seeded(), batch=batch) for _ in range(2))

@@ -13,7 +13,7 @@ from torch.func import functional_call
 
 from initlab.init import GlorotNormal, HeNormal, Normal, initialize
 from initlab.init.quotient import MetaInit, gradient_quotient, quotient
-from initlab.models import MLP, ResNet9
+from initlab.models import MLP, ResNet9, ResNet18
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -85,8 +85,8 @@ def test_batch_normalization_is_torchs():
             MLP((20,) * 8, inputs=10, outputs=4, activation="tanh"),
             MetaInit(GlorotNormal(scale=8.0)),
         ),
-        (ResNet9(width=2, input_shape=(1, 8, 8), outputs=4, norm="none"), MetaInit(rate=0.03)),
-        (ResNet9(width=2, input_shape=(1, 8, 8), outputs=4), MetaInit()),
+        (ResNet18(width=2, input_shape=(1, 8, 8), outputs=4, norm="none"), MetaInit(rate=0.03)),
+        (ResNet18(width=2, input_shape=(1, 8, 8), outputs=4), MetaInit()),
     ],
     ids=["relu", "tanh", "resnet", "normalized"],
 )
@@ -123,7 +123,7 @@ def test_one_step_by_its_definition():
 
 
 def test_torchvisions_resnet_can_be_metainitialized():
-    module, batch = torchvision.models.resnet18(num_classes=4), batch_for((3, 16, 16), 2)
+    module, batch = torchvision.models.resnet18(num_classes=4), batch_for((3, 32, 32), 4)
     before = {n: t.clone() for n, t in module.state_dict().items()}
     params = initialize(module, MetaInit(steps=1), seeded(), batch=batch)
     assert set(params) == set(dict(module.named_parameters()))
