@@ -121,10 +121,14 @@ def test_a_task_that_always_dies_is_given_up(two_nodes):
         list(on_ray(groups(1), dies, retries=1, address=two_nodes.address))
 
 
-def slowly(begun, group, device):
-    """Long enough that a lost node has a group at work."""
+def held(begun, doomed, group, device):
+    """The node that is to be lost keeps its group until then."""
+    import ray
+
     (begun / uuid.uuid4().hex).touch()
-    time.sleep(1)
+    if ray.get_runtime_context().get_node_id() == doomed:
+        (begun.parent / "held").touch()
+        time.sleep(600)
     return sweep.execute(group, device)
 
 
@@ -140,16 +144,22 @@ def test_a_sweep_that_loses_a_node_gives_the_same_frame(two_nodes, tmp_path):
     local = store_all((sweep.execute(group) for group in todo), tmp_path / "local")
     begun = tmp_path / "begun"
     begun.mkdir()
-    results = on_ray(todo, partial(slowly, begun), address=two_nodes.address)
+    doomed = next(iter(two_nodes.worker_nodes))
+    work = partial(held, begun, doomed.node_id)
+    results = on_ray(todo, work, address=two_nodes.address)
 
     def lose_a_node_after_the_first():
         yield next(results)
-        two_nodes.remove_node(next(iter(two_nodes.worker_nodes)), allow_graceful=False)
+        until = time.monotonic() + 60
+        while not (tmp_path / "held").exists():
+            assert time.monotonic() < until, "the node that is to be lost does nothing"
+            time.sleep(0.05)
+        two_nodes.remove_node(doomed, allow_graceful=False)
         yield from results
 
     lost = store_all(lose_a_node_after_the_first(), tmp_path / "lost")
     assert len(two_nodes.worker_nodes) == 1
-    assert len(list(begun.iterdir())) > len(todo), "the node was lost between two groups"
+    assert len(list(begun.iterdir())) > len(todo), "nothing was computed twice"
     pd.testing.assert_frame_equal(values(lost), values(local))
 
 
