@@ -65,7 +65,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cluster", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=20, help="of each of 16 groups")
+    parser.add_argument("--epochs", type=int, default=80, help="of each of 16 groups")
     args = parser.parse_args()
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     load = os.getloadavg()[0]
