@@ -203,12 +203,16 @@ def test_own_labels_soft_targets_and_smoothing():
 
 def test_curves_are_what_a_network_measures_by_hand():
     model, params = MODELS["mlp"], starts(MODELS["mlp"], 2)
-    statistics = ("train_loss", "test_accuracy", "norm", "distance")
+    statistics = ("train_loss", "test_accuracy", "norm", "distance", "grad_norm")
     ended = train(model, params, SGD(0.05), epochs=3, curves=Curves(statistics, resolution=1.0))
     here = data()
     for r, outcome in enumerate(ended):
         values = {(step, name): value for step, name, value in outcome.curves}
-        assert {step for step, _ in values} == {0, 1, 2, 4, 8, 16, 30}
+        looked = {1, 2, 4, 8, 16, 30}
+        assert {step for step, name in values if name != "grad_norm"} == {0, *looked}
+        assert {step for step, name in values if name == "grad_norm"} == looked
+        # The first step of SGD is the gradient times the rate.
+        assert values[1, "grad_norm"] == pytest.approx(values[1, "distance"] / 0.05, rel=1e-4)
         final = {k: v.unsqueeze(0) for k, v in outcome.params.items()}
         logits = model.forward(final, here.train.x.flatten(1))[0]
         assert values[30, "train_loss"] == pytest.approx(
