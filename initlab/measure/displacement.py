@@ -11,6 +11,7 @@ from math import ceil
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from scipy import stats
 from scipy.ndimage import uniform_filter
@@ -126,6 +127,24 @@ def recovery(weights: ArrayLike, mask: ArrayLike, box: int = BOX) -> float:
     return float((ranks - inside * (inside + 1) / 2) / (inside * (m.size - inside)))
 
 
+def counts(start: ArrayLike, end: ArrayLike, cells: int) -> tuple[np.ndarray, float, float]:
+    """How many links lie in each cell of the plane of initial and final weight.
+
+    (`cells`, `cells`) counts, the first axis w_initial, from −a to a and from −b to b; a and b, the
+    largest sizes of an initial and of a final weight.
+    """
+    w, v = (np.asarray(x, dtype=float).ravel() for x in (start, end))
+    a, b = (float(np.abs(x).max()) or 1.0 for x in (w, v))
+    found, _, _ = np.histogram2d(w, v, bins=cells, range=((-a, a), (-b, b)))
+    return found, a, b
+
+
+def picture(weights: ArrayLike, side: int) -> np.ndarray:
+    """A matrix as a small picture: the mean of |w| over `side` × `side` parts of it."""
+    w = torch.from_numpy(np.abs(np.asarray(weights, dtype=float)))
+    return F.adaptive_avg_pool2d(w[None, None], side)[0, 0].numpy()
+
+
 @spec
 class Displacement:
     """What a run reports of the way that its weights have gone.
@@ -134,14 +153,21 @@ class Displacement:
     each weight matrix (`layers`, from 1; by default all): `delta_mean`, `delta_std`,
     `delta_skew`, the `correlation` and `cosine` of start and end, the relative distance
     `relative` = ‖Δ‖/‖θ₀‖, and the `stable_rank` of Δ. With a `mark`, the `recovery` of it in
-    layer 2. At the end also the conditional distribution in `bins` bins, as statistics such as
-    `mode/07`, if bins > 0.
+    layer 2, looked for in boxes of side `box`. With a `side`, a picture of that side of each
+    matrix, as statistics such as `picture/03/11`.
+
+    At the end also the conditional distribution in `bins` bins, as statistics such as `mode/07`,
+    if bins > 0; and if cells > 0 the counts of links in the plane of initial and final weight, as
+    `cell/03/11` where there are any, and the ends of its axes, `reach_start` and `reach_end`.
     """
 
     resolution: float = 0.25
     layers: tuple[int, ...] = ()
     bins: int = 0
     mark: bool = False
+    box: int = BOX
+    side: int = 0
+    cells: int = 0
 
     def __post_init__(self) -> None:
         """Refuse impossible resolutions and bins."""
@@ -150,6 +176,10 @@ class Displacement:
         if self.bins < 0 or any(layer < 1 for layer in self.layers):
             raise ValueError(
                 f"bins must be ≥ 0 and layers count from 1, not {self.bins} and {self.layers}"
+            )
+        if self.box < 1 or min(self.side, self.cells) < 0:
+            raise ValueError(
+                f"box must be ≥ 1, side and cells ≥ 0, not {self.box}, {self.side} and {self.cells}"
             )
 
     def see(
@@ -170,9 +200,18 @@ class Displacement:
             finite = bool(np.isfinite(v).all())
             found["stable_rank"] = stable_rank(spectrum(delta)) if finite else float("nan")
             if self.mark and layer == 2:
-                found["recovery"] = recovery(v, w != 0)
+                found["recovery"] = recovery(v, w != 0, self.box)
+            if self.side and finite:
+                found |= _cells("picture", picture(v, self.side))
+            if last and self.cells and finite:
+                n, found["reach_start"], found["reach_end"] = counts(w, v, self.cells)
+                found |= {k: x for k, x in _cells("cell", n).items() if x}
             if last and self.bins and finite:
                 for k, values in conditional(w, v, self.bins).items():
                     found |= {f"{k}/{i:02d}": float(x) for i, x in enumerate(values)}
             rows += [(layer, k, value) for k, value in found.items()]
         return rows
+
+
+def _cells(name: str, table: np.ndarray) -> dict[str, float]:
+    return {f"{name}/{i:02d}/{j:02d}": float(x) for (i, j), x in np.ndenumerate(table)}

@@ -16,8 +16,10 @@ from initlab.measure.displacement import (
     conditional,
     correlation,
     cosine,
+    counts,
     mode,
     moments,
+    picture,
     recovery,
     spectrum,
     stable_rank,
@@ -133,7 +135,7 @@ def test_a_run_is_watched_from_its_start_to_its_end():
     model, data = MLP((20, 20), inputs=64), load(Data("digits", train=200))
     module = model.build("meta")
     start = initialize(module, MarkedLayer(), torch.Generator().manual_seed(0), count=2)
-    watch = Displacement(resolution=1.0, bins=10, mark=True)
+    watch = Displacement(resolution=1.0, bins=10, mark=True, box=3, side=4, cells=8)
     ended = fit(
         model,
         start,
@@ -150,7 +152,11 @@ def test_a_run_is_watched_from_its_start_to_its_end():
         w, v = start["layer2.weight"][r].numpy(), outcome.params["layer2.weight"].numpy()
         assert seen[2, 20, "delta_std"] == pytest.approx((v - w).std(), rel=1e-4)
         assert seen[2, 20, "correlation"] == pytest.approx(correlation(w, v), rel=1e-6)
-        assert seen[2, 20, "recovery"] == pytest.approx(recovery(v, w != 0))
+        assert seen[2, 20, "recovery"] == pytest.approx(recovery(v, w != 0, 3))
+        assert seen[2, 20, "picture/03/01"] == pytest.approx(abs(v[15:, 5:10]).mean())
+        table = [v for (n, s, name), v in seen.items() if n == 2 and name.startswith("cell/")]
+        assert sum(table) == w.size and min(table) > 0
+        assert seen[2, 20, "reach_end"] == pytest.approx(abs(v).max())
         assert seen[1, 0, "delta_std"] == 0 and seen[1, 0, "correlation"] == pytest.approx(1)
         field = conditional(w, v, 10)
         assert seen[2, 20, "p50/03"] == pytest.approx(field["p50"][3], abs=1e-6)
@@ -162,6 +168,23 @@ def test_a_run_is_watched_from_its_start_to_its_end():
     )
 
 
+def test_counts_find_every_link_in_its_cell():
+    found, a, b = counts([-1.0, -1.0, 0.9, 0.1], [3.0, -4.0, 4.0, 0.1], 2)
+    assert (a, b) == (1, 4)
+    assert found.tolist() == [[1, 1], [0, 2]]
+    found, a, b = counts(np.zeros(5), np.zeros(5), 3)
+    assert found[1, 1] == 5 and (a, b) == (1, 1)
+
+
+def test_a_picture_shows_the_letter():
+    mask = mark((160, 160)).numpy()
+    seen = picture(W[:160, :160] * mask, 16)
+    letter = np.array([[c == "#" for c in line] for line in LETTER])
+    assert (seen[~letter] == 0).all()
+    # The mean of |w| on a stroke is half of the bound, in each part over 100 links.
+    assert (abs(seen[letter] - 0.05) < 5 * 0.1 / sqrt(12 * 100)).all()
+
+
 @pytest.mark.parametrize(
     ("call", "says"),
     [
@@ -171,6 +194,8 @@ def test_a_run_is_watched_from_its_start_to_its_end():
         (lambda: recovery(W, np.ones(3)), r"a mark lies on a matrix of its shape"),
         (lambda: Displacement(resolution=0.0), "resolution must be > 0, not 0"),
         (lambda: Displacement(bins=-1), "bins must be ≥ 0 and layers count from 1"),
+        (lambda: Displacement(box=0), "box must be ≥ 1, side and cells ≥ 0, not 0, 0 and 0"),
+        (lambda: Displacement(cells=-2), "box must be ≥ 1, side and cells ≥ 0, not 9, 0 and -2"),
     ],
 )
 def test_bad_calls_are_refused(call, says):
