@@ -43,6 +43,7 @@ _HOME = {
     "fit": "train",
     "grid": "sweep",
     "initialize": "init",
+    "inspect": "measure.inspection",
     "load": "data",
     "run": "sweep",
 }

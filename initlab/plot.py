@@ -49,6 +49,20 @@ INITIALIZERS = {
     "LeCun normal": ("brown", "h"),
     "PyTorch default": ("olive", "*"),
     "Orthogonal": ("grey", "d"),
+    "Glorot truncated": ("purple", "x"),
+    "LeCun uniform": ("brown", "s"),
+    "LeCun truncated": ("brown", "^"),
+    "Quadrature gain (gelu)": ("blue", "D"),
+    "Quadrature gain (tanh)": ("blue", "v"),
+    "Variance scaling": ("blue", "X"),
+    "Delta-orthogonal": ("teal", "d"),
+    "Dirac": ("teal", "^"),
+    "ZerO": ("teal", "v"),
+    "Padded identity": ("teal", "P"),
+    "Sparse": ("olive", "X"),
+    "Truncated normal": ("olive", "o"),
+    "Uniform": ("olive", "s"),
+    "Ones": ("olive", "p"),
 }
 _SALTS = itertools.count()
 #: Size in inches of a panel of which two stand side by side.
@@ -167,6 +181,81 @@ def legend(ax: Axes, *, columns: int = 2, title: str | None = None) -> Axes:
             *ax.get_legend_handles_labels(), loc="outside upper center", ncols=columns, title=title
         )
     return ax
+
+
+#: Layers that lengths and angles are drawn at: those that weigh what they sum, and the input.
+WEIGHED = ("input", "linear", "conv", "attention", "embedding", "other")
+
+
+def inspection(frame: pd.DataFrame, *, size: tuple[float, float] = HALF) -> list[Axes]:
+    """What `initlab.inspect` saw: lengths, angles and shares of units, singular values.
+
+    One panel each, of what the frame has. Of several networks the median is drawn, with bars from
+    the smallest to the largest.
+    """
+    one = ["network", "statistic", "layer"]
+    ranked = frame.assign(
+        rank=frame.groupby(one).value.rank(method="first", ascending=False).astype(int)
+    )
+    middle = ranked.groupby(["statistic", "layer", "rank", "kind"], as_index=False).value.agg(
+        mean="median", low="min", high="max"
+    )
+    weighed = middle[middle.kind.isin(WEIGHED)]
+    units = middle[middle.statistic.isin(["dead", "saturated"])]
+    order = "layer, in order of computation"
+    panels = [
+        _curves_of(
+            weighed[weighed["mean"] > 0],
+            ("layer", order, "mean square", size),
+            {"forward": "activations", "backward": "gradients"},
+        ),
+        _curves_of(
+            pd.concat([weighed, units]),
+            ("layer", order, "cosine, share of units", size),
+            {"correlation": "correlation", "dead": "dead", "saturated": "saturated"},
+        ),
+        _curves_of(
+            middle,
+            ("rank", _summary(ranked), "Jacobian, singular value", size),
+            {"singular_value": "singular values"},
+        ),
+    ]
+    if panels[0] is not None:
+        panels[0].set_yscale("log")
+    if panels[2] is not None:
+        panels[2].set_ylim(bottom=0)
+    return [ax for ax in panels if ax is not None]
+
+
+def _curves_of(
+    rows: pd.DataFrame,
+    shown: tuple[str, str, str, tuple[float, float]],
+    named: Mapping[str, str],
+) -> Axes | None:
+    """A curve for each statistic that is there, and a legend where there are several."""
+    there = [statistic for statistic in named if statistic in set(rows.statistic)]
+    if not there:
+        return None
+    x, xlabel, ylabel, size = shown
+    ax = axes("", xlabel, ylabel, size)
+    for index, statistic in enumerate(there):
+        color, marker = _CYCLE[index]
+        own = rows[rows.statistic == statistic]
+        curves(own, ax, x=x, label=named[statistic], color=COLORS[color], marker=marker, ms=3)
+    return legend(ax, columns=3) if len(there) > 1 else ax
+
+
+def _summary(ranked: pd.DataFrame) -> str:
+    """Medians of the numbers of whole networks, under the axis."""
+    value = ranked[ranked["rank"] == 1].groupby("statistic").value.median()
+    said = ["rank"]
+    if "hessian_top" in value:
+        said.append(f"Hessian: λ₁ = {value.hessian_top:.2g}, residual {value.hessian_residual:.1g}")
+    if "gradient_quotient" in value:
+        said.append(f"gradient quotient: {value.gradient_quotient:.2g}")
+    if "ntk_eigenvalue" in value:
+        said.append(f"NTK: largest eigenvalue {value.ntk_eigenvalue:.2g}")
+    return "\n".join(said)
 
 
 def svg(figure: Figure) -> str:

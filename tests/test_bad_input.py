@@ -29,7 +29,10 @@ from initlab.init import (
     rule,
 )
 from initlab.live import linked
-from initlab.measure import Lengths, theory
+from initlab.measure import Correlation, Lengths, Signal, meanfield, theory
+from initlab.measure.coordinates import coordinate_check
+from initlab.measure.inspection import inspect
+from initlab.measure.layers import units
 from initlab.models import MLP, ConvNet, ResidualMLP
 from initlab.notebook import value
 from initlab.parameters import ParameterError, read
@@ -42,6 +45,7 @@ from tests.test_notebook import tiny
 NAN, INF = float("nan"), float("inf")
 G = torch.Generator()
 LINEAR = nn.Linear(2, 2)
+PAIR = torch.ones(2, 2)
 MODEL = MLP((3,))
 LOOK = Run(MODEL, HeNormal(), measure=Lengths())
 IMAGE = Run(MLP((3,), inputs=64), HeNormal(), Data("digits"), measure=Lengths(image=5000))
@@ -144,6 +148,43 @@ PYTHON = {
     # measure
     "layers": (lambda: Lengths(layers="first"), ValueError, "'last' or 'all', not 'first'"),
     "an image": (lambda: Lengths(image=-1), ValueError, "0 or larger, or None for random inputs"),
+    "signal layers": (lambda: Signal(layers="first"), ValueError, "'all', not 'first'"),
+    "signal's image": (lambda: Signal(image=0.5), ValueError, "must be a whole number or None"),
+    "no examples": (lambda: Signal(examples=0), ValueError, "examples must be a whole number ≥ 1"),
+    "a cosine": (lambda: Correlation(2.0), ValueError, "a cosine, from -1 to 1, not 2.0"),
+    "a cosine's layers": (lambda: Correlation(layers=3), ValueError, "must be a text, not 3"),
+    "phi": (lambda: meanfield.chi_1("rely", 1.0), ValueError, "'rely'; known: linear, relu"),
+    "a sigma": (lambda: meanfield.q_star("relu", -1), ValueError, "a finite number ≥ 0, not -1"),
+    "a q": (lambda: meanfield.mean_square("relu", -1), ValueError, "a variance, ≥ 0, not -1"),
+    "a c": (lambda: meanfield.c_star("relu", INF), ValueError, "sigma_w must be a standard dev"),
+    "no edge": (lambda: meanfield.edge_of_chaos(torch.zeros_like), ValueError, "no edge of chaos"),
+    "inspected parts": (
+        lambda: inspect(LINEAR, HeNormal(), (PAIR, PAIR), parts=["hesian"]),
+        ValueError,
+        "unknown part hesian; known: layers, units, jacobian",
+    ),
+    "inspected batch": (
+        lambda: inspect(LINEAR, HeNormal(), PAIR),
+        ValueError,
+        "batch must be a pair of tensors (inputs, targets), not Tensor",
+    ),
+    "inspected copies": (
+        lambda: inspect(LINEAR, None, (PAIR, PAIR), networks=3),
+        ValueError,
+        "and 1 where no rule draws them, not 3",
+    ),
+    "no inputs for units": (
+        lambda: units(LINEAR, {}, PAIR[:0]),
+        ValueError,
+        "on one or more inputs",
+    ),
+    "a checked optimizer": (
+        lambda: coordinate_check(
+            lambda w: LINEAR, HeNormal(), [2], (PAIR, PAIR), rate=0.1, optimizer="lion"
+        ),
+        ValueError,
+        "unknown optimizer 'lion'; known: sgd, adam",
+    ),
     "a depth": (lambda: theory.mean_length(0), ValueError, "whole number ≥ 1, not 0"),
     "an s": (lambda: theory.mean_length(3, s=-1), ValueError, "for each of 3 layers, not -1"),
     "a variance": (lambda: theory.growth_per_layer(0, 1), ValueError, "must be > 0, not 0 and 1"),

@@ -225,7 +225,7 @@ def test_a_subset_of_full_size_is_the_whole_set_in_another_order():
     ("fields", "named"),
     [
         (dict(name="imagenet"), ["'imagenet'", *NAMES]),
-        (dict(name=None), ["None", "a text"]),
+        (dict(name=None), ["name", "None"]),
         (dict(name="digits", scaling="minmax"), ["'minmax'", *SCALINGS]),
         (dict(name="digits", train=0), ["train", "0", "1,437", "digits"]),
         (dict(name="digits", train=1_438), ["train", "1438", "1,437"]),

@@ -8,29 +8,32 @@ from torch import Tensor, nn
 from initlab.init.compose import At, Compose
 from initlab.init.contract import Part, Rule, Scheme
 from initlab.init.evaluate import check_batch
-from initlab.init.fans import Fans, fans, gain, gaussian_mean
+from initlab.init.fans import Fans, derivative_gain, fans, gain, gaussian_mean
 from initlab.init.fitted import LSUV, DataDependent, Whitening
 from initlab.init.gradinit import GradInit
+from initlab.init.identities import DeltaOrthogonal, Dirac, Sparse, ZerO
 from initlab.init.identity import IDInit, PaddedIdentity
 from initlab.init.mup import MuP, param_groups
 from initlab.init.plan import describe, plan
 from initlab.init.quotient import MetaInit, gradient_quotient
-from initlab.init.random import (
-    Constant,
+from initlab.init.random import Constant, Normal, Ones, TruncatedNormal, Uniform, Zeros
+from initlab.init.residual import Fixup, ResidualScaling, ReZero, SkipInit, ZeroGamma
+from initlab.init.scaling import (
+    ForActivation,
     GlorotNormal,
     GlorotTruncated,
+    GlorotTruncatedCorrected,
     GlorotUniform,
     HeNormal,
     HeTruncated,
     HeTruncatedUncorrected,
     HeUniform,
     LecunNormal,
-    Normal,
+    LecunTruncated,
+    LecunUniform,
     TorchDefault,
     VarianceScaling,
-    Zeros,
 )
-from initlab.init.residual import Fixup, ResidualScaling, ReZero, SkipInit, ZeroGamma
 from initlab.init.structured import Orthogonal
 from initlab.init.weightnorm import FixedLength, WeightNorm, WeightNormData
 
@@ -44,11 +47,25 @@ RULES: dict[str, Rule] = {
     "glorot_normal": GlorotNormal(),
     "glorot_uniform": GlorotUniform(),
     "glorot_truncated": GlorotTruncated(),
+    "glorot_truncated_corrected": GlorotTruncatedCorrected(),
     "lecun_normal": LecunNormal(),
-    "orthogonal": Orthogonal(),
+    "lecun_uniform": LecunUniform(),
+    "lecun_truncated": LecunTruncated(),
+    "gelu_gain": ForActivation(),
+    "tanh_gain": ForActivation(activation="tanh"),
+    "variance_scaling": VarianceScaling(),
     "torch_default": TorchDefault(),
+    "orthogonal": Orthogonal(),
+    "delta_orthogonal": DeltaOrthogonal(),
+    "dirac": Dirac(),
+    "zero": ZerO(),
+    "padded_identity": PaddedIdentity(),
+    "sparse": Sparse(),
     "normal": Normal(),
-    "constant": Constant(),
+    "truncated_normal": TruncatedNormal(),
+    "uniform": Uniform(),
+    "constant": Constant(0.5),
+    "ones": Ones(),
     "zeros": Zeros(),
 }
 
@@ -171,11 +188,15 @@ __all__ = [
     "Compose",
     "Constant",
     "DataDependent",
+    "DeltaOrthogonal",
+    "Dirac",
     "Fans",
     "FixedLength",
     "Fixup",
+    "ForActivation",
     "GlorotNormal",
     "GlorotTruncated",
+    "GlorotTruncatedCorrected",
     "GlorotUniform",
     "GradInit",
     "HeNormal",
@@ -184,9 +205,12 @@ __all__ = [
     "HeUniform",
     "IDInit",
     "LecunNormal",
+    "LecunTruncated",
+    "LecunUniform",
     "MetaInit",
     "MuP",
     "Normal",
+    "Ones",
     "Orthogonal",
     "PaddedIdentity",
     "Part",
@@ -195,13 +219,18 @@ __all__ = [
     "Rule",
     "Scheme",
     "SkipInit",
+    "Sparse",
     "TorchDefault",
+    "TruncatedNormal",
+    "Uniform",
     "VarianceScaling",
     "WeightNorm",
     "WeightNormData",
     "Whitening",
+    "ZerO",
     "ZeroGamma",
     "Zeros",
+    "derivative_gain",
     "describe",
     "fans",
     "gain",

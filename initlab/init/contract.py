@@ -32,6 +32,9 @@ class Rule:
 
     #: The field's name of the rule, as it stands in legends.
     name: ClassVar[str] = ""
+    #: What holds of its tensors: "variance" (of independent entries, as declared), "isometry" (rows
+    #: or columns are orthogonal), or "fixed" (nothing is drawn).
+    states: ClassVar[str] = "variance"
     #: Key of the bibliography, formula in LaTeX, what it preserves, and when to use it.
     source: ClassVar[str] = ""
     formula: ClassVar[str] = ""

@@ -131,10 +131,13 @@ class Network:
         self.start = buffers(module, self.device)
 
     def __call__(self, params: Mapping[str, Tensor], x: Tensor) -> Tensor:
-        """The outputs, in the mode (training or evaluation) in which the module is."""
+        """The outputs, in the mode (training or evaluation) in which the module is.
+
+        The network gets a copy of `x`: it may write over its input.
+        """
         own = {name: b.clone() for name, b in self.start.items()}
         with _LOCK:
-            return functional_call(self.module, {**self.rest, **params, **own}, (x,))
+            return functional_call(self.module, {**self.rest, **params, **own}, (x.clone(),))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from math import exp, inf, pi, prod, sqrt
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
 from scipy.integrate import quad
@@ -75,19 +75,41 @@ def gaussian_mean(f: Callable[[float], float]) -> float:
     return quad(weighted, -inf, 0, **options)[0] + quad(weighted, 0, inf, **options)[0]
 
 
+Phi: TypeAlias = str | Callable[[torch.Tensor], torch.Tensor]
+
+
 @lru_cache
-def gain(name: str) -> float:
+def gain(phi: Phi) -> float:
     """1/√E[φ(z)²], z ~ N(0, 1): the factor on 1/√fan-in that keeps the mean square of φ.
 
-    For ReLU this is √2 (He et al. 2015). `torch.nn.init.calculate_gain` knows ReLU's, but its
-    5/3 for tanh is a rule of thumb, and it has no entry for GELU, SiLU or ELU.
+    `phi` is a name that models know, or any elementwise function of tensors (its derivative may
+    jump at 0). For ReLU this is √2 (He et al. 2015). `torch.nn.init.calculate_gain` knows ReLU's,
+    but its 5/3 for tanh is a rule of thumb, and it has no entry for GELU, SiLU or ELU.
 
     >>> round(gain("relu") ** 2, 12)
     2.0
     """
-    phi = activation(name)
+    f = activation(phi) if isinstance(phi, str) else phi
+    return 1 / sqrt(gaussian_mean(lambda z: f(_number(z)).item() ** 2))
+
+
+@lru_cache
+def derivative_gain(phi: Phi) -> float:
+    """1/√E[φ′(z)²], z ~ N(0, 1): the factor that keeps the mean square of gradients.
+
+    >>> round(derivative_gain("relu") ** 2, 12)
+    2.0
+    """
+    f = activation(phi) if isinstance(phi, str) else phi
 
     def square(z: float) -> float:
-        return phi(torch.tensor(z, dtype=torch.float64)).item() ** 2
+        x = _number(z).requires_grad_()
+        with torch.enable_grad():
+            (slope,) = torch.autograd.grad(f(x), x)
+        return slope.item() ** 2
 
     return 1 / sqrt(gaussian_mean(square))
+
+
+def _number(z: float) -> torch.Tensor:
+    return torch.tensor(z, dtype=torch.float64)

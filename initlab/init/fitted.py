@@ -12,7 +12,7 @@ from initlab.init.contract import Rule, Scheme
 from initlab.init.evaluate import Call, Network, Seen, check_batch, seeded
 from initlab.init.fans import Fans
 from initlab.init.plan import plan
-from initlab.init.random import HeNormal
+from initlab.init.scaling import HeNormal
 from initlab.init.structured import Orthogonal
 from initlab.spec import spec
 

@@ -27,6 +27,7 @@ class PaddedIdentity(Rule):
 
     tau: float = 1.0
     name: ClassVar[str] = "Padded identity"
+    states: ClassVar[str] = "fixed"
     source: ClassVar[str] = "pan_2025"
     formula: ClassVar[str] = r"W_{mn} = \tau \,[\, m \equiv n \!\!\pmod{n_{in}} \,]"
     preserves: ClassVar[str] = "the inputs that it copies, exactly"

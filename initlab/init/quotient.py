@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 from initlab.init.contract import Rule, Scheme, check_number
 from initlab.init.evaluate import Network, batch_loss, check_batch, seeded
 from initlab.init.plan import plan
-from initlab.init.random import HeNormal
+from initlab.init.scaling import HeNormal
 from initlab.spec import spec
 
 
@@ -66,12 +66,13 @@ def gradient_quotient(
     params: Mapping[str, Tensor],
     batch: tuple[Tensor, Tensor],
     epsilon: float = 1e-5,
+    generator: torch.Generator | None = None,
 ) -> float:
     """The gradient quotient of one network on a batch (see `quotient`); the module is only read.
 
     `params` are its values by name; parameters that are not given are the module's own and are
     held fixed. The loss is cross-entropy for classes, else the mean squared error. The module
-    computes in the mode that it is in; evaluation mode keeps dropout out.
+    computes in the mode that it is in; `generator` (by default one of seed 0) is for dropout.
 
     >>> net = nn.Linear(2, 1, bias=False)
     >>> batch = torch.eye(2), torch.zeros(2, 1)
@@ -82,7 +83,13 @@ def gradient_quotient(
     x, y = check_batch(batch)
     network = Network(module, params)
     leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
-    with torch.enable_grad(), _Elementary(), sdpa_kernel(SDPBackend.MATH):
+    g = torch.Generator().manual_seed(0) if generator is None else generator
+    with (
+        torch.enable_grad(),
+        seeded(g, network.device),
+        _Elementary(),
+        sdpa_kernel(SDPBackend.MATH),
+    ):
         value = quotient(batch_loss(network(leaves, x), y), list(leaves.values()), epsilon)
     return float(value.detach())
 

@@ -13,7 +13,7 @@ from initlab.init.fans import Fans
 from initlab.spec import spec
 
 
-def _truncation_variance(bound: float) -> float:
+def truncation_variance(bound: float) -> float:
     """Variance of a standard normal kept within ±`bound`; 0.7737 at 2."""
     density, mass = exp(-bound * bound / 2) / sqrt(2 * pi), erf(bound / sqrt(2))
     return 1 - 2 * bound * density / mass
@@ -35,12 +35,8 @@ def draw(distribution: str, std: float, shape, generator: torch.Generator) -> Te
     # Inverse of the distribution function: exact, and no rejection loop.
     inside = erf(2 / sqrt(2))
     if distribution == "truncated":
-        std = std / sqrt(_truncation_variance(2.0))
+        std = std / sqrt(truncation_variance(2.0))
     return out.uniform_(-inside, inside, generator=generator).erfinv_().mul_(sqrt(2) * std)
-
-
-DISTRIBUTIONS = ("normal", "uniform", "truncated", "truncated-uncorrected")
-MODES = ("fan_in", "fan_out", "fan_avg")
 
 
 @spec
@@ -49,6 +45,10 @@ class Constant(Rule):
 
     value: float = 0.0
     name: ClassVar[str] = "Constant"
+    states: ClassVar[str] = "fixed"
+    formula: ClassVar[str] = r"W = c"
+    preserves: ClassVar[str] = "nothing: equal units stay equal"
+    use: ClassVar[str] = "Scales of normalization and biases."
 
     def __post_init__(self) -> None:
         """Refuse what is no finite number."""
@@ -59,8 +59,8 @@ class Constant(Rule):
         return torch.full((count, *shape), self.value)
 
     def variance(self, fans: Fans) -> float:
-        """Zero."""
-        return 0.0
+        """value²: the mean square of the entries."""
+        return self.value**2
 
 
 @spec
@@ -68,6 +68,41 @@ class Zeros(Constant):
     """Every entry is zero: the usual start of biases."""
 
     name: ClassVar[str] = "Zeros"
+    formula: ClassVar[str] = r"W = 0"
+    preserves: ClassVar[str] = "nothing: no signal and no gradient pass"
+    use: ClassVar[str] = "Biases; the last layer of a residual branch."
+
+
+@spec
+class Ones(Constant):
+    """Every entry is one: the usual start of the scales of normalization."""
+
+    value: float = 1.0
+    name: ClassVar[str] = "Ones"
+    formula: ClassVar[str] = r"W = 1"
+
+
+@spec
+class Uniform(Rule):
+    """Uniform on ±`bound`, whatever the fans."""
+
+    bound: float = 0.05
+    name: ClassVar[str] = "Uniform"
+    formula: ClassVar[str] = r"W \sim \mathcal{U}(-b, b)"
+    preserves: ClassVar[str] = "nothing, whatever the width"
+    use: ClassVar[str] = "To see what a fixed scale costs."
+
+    def __post_init__(self) -> None:
+        """Refuse what is no bound."""
+        check_number("bound", self.bound)
+
+    def stack(self, fans, shape, generator, count) -> Tensor:
+        """See `Rule.stack`."""
+        return draw("uniform", self.bound / sqrt(3), (count, *shape), generator)
+
+    def variance(self, fans: Fans) -> float:
+        """bound²/3."""
+        return self.bound**2 / 3
 
 
 @spec
@@ -76,6 +111,9 @@ class Normal(Rule):
 
     std: float = 0.01
     name: ClassVar[str] = "Normal"
+    formula: ClassVar[str] = r"W \sim \mathcal{N}(0, \sigma^2)"
+    preserves: ClassVar[str] = "nothing, whatever the width"
+    use: ClassVar[str] = "To see what a fixed scale costs."
 
     def __post_init__(self) -> None:
         """Refuse what is no standard deviation."""
@@ -91,128 +129,33 @@ class Normal(Rule):
 
 
 @spec
-class VarianceScaling(Rule):
-    """Variance `scale`/fan, with fan = fan-in, fan-out or their average (`mode`).
+class TruncatedNormal(Rule):
+    """Normal within ±`cut` standard deviations, whatever the fans.
 
-    The family of LeCun (1998), Glorot & Bengio (2010) and He et al. (2015).
+    `std` is what remains after the cut if `corrected`, else the normal's before it.
     """
 
-    scale: float = 1.0
-    mode: str = "fan_in"
-    distribution: str = "normal"
-    name: ClassVar[str] = "Variance scaling"
+    std: float = 0.02
+    cut: float = 2.0
+    corrected: bool = True
+    name: ClassVar[str] = "Truncated normal"
+    formula: ClassVar[str] = r"W \sim \mathcal{N}(0, \sigma^2) \mid |W| \le c\,\sigma"
+    preserves: ClassVar[str] = "nothing, whatever the width"
+    use: ClassVar[str] = "Transformers, with σ = 0.02, by custom."
 
     def __post_init__(self) -> None:
-        """Refuse unknown modes and distributions, and scales that are no variance."""
-        if self.mode not in MODES:
-            raise ValueError(f"unknown mode {self.mode!r}; known: {', '.join(MODES)}")
-        if self.distribution not in DISTRIBUTIONS:
-            raise ValueError(
-                f"unknown distribution {self.distribution!r}; known: {', '.join(DISTRIBUTIONS)}"
-            )
-        check_number("scale", self.scale)
-
-    @property
-    def label(self) -> str:
-        """The name, with the factor by which the scale differs from the rule's own."""
-        factor = self.scale / type(self).scale
-        text = self.name if factor == 1 else f"{factor:g}× {self.name}"
-        own = self.distribution == type(self).distribution and self.mode == type(self).mode
-        return text if own else f"{text} ({self.mode}, {self.distribution})"
-
-    def _nominal(self, fans: Fans) -> float:
-        fan = {
-            "fan_in": fans.fan_in,
-            "fan_out": fans.fan_out,
-            "fan_avg": (fans.fan_in + fans.fan_out) / 2,
-        }[self.mode]
-        return self.scale / fan
+        """Refuse what is no standard deviation, and a cut at nothing."""
+        check_number("std", self.std)
+        if not self.cut > 0:
+            raise ValueError(f"cut must be > 0, not {self.cut!r}")
 
     def stack(self, fans, shape, generator, count) -> Tensor:
         """See `Rule.stack`."""
-        return draw(self.distribution, sqrt(self._nominal(fans)), (count, *shape), generator)
+        std = self.std / sqrt(truncation_variance(self.cut)) if self.corrected else self.std
+        inside = erf(self.cut / sqrt(2))
+        out = torch.empty(count, *shape).uniform_(-inside, inside, generator=generator)
+        return out.erfinv_().mul_(sqrt(2) * std)
 
     def variance(self, fans: Fans) -> float:
-        """`scale`/fan; times 0.7737 for an uncorrected truncation."""
-        cut = self.distribution == "truncated-uncorrected"
-        return self._nominal(fans) * (_truncation_variance(2.0) if cut else 1.0)
-
-
-@spec
-class HeNormal(VarianceScaling):
-    """N(0, 2/fan-in): keeps the mean squared length through ReLU layers (He et al. 2015)."""
-
-    scale: float = 2.0
-    name: ClassVar[str] = "He normal"
-
-
-@spec
-class HeUniform(VarianceScaling):
-    """Uniform of variance 2/fan-in (He et al. 2015)."""
-
-    scale: float = 2.0
-    distribution: str = "uniform"
-    name: ClassVar[str] = "He uniform"
-
-
-@spec
-class HeTruncated(VarianceScaling):
-    """Truncated normal of variance 2/fan-in *after* truncation, as Keras does it today."""
-
-    scale: float = 2.0
-    distribution: str = "truncated"
-    name: ClassVar[str] = "He truncated"
-
-
-@spec
-class HeTruncatedUncorrected(VarianceScaling):
-    """N(0, 2/fan-in) cut at ±2σ: its variance is only 1.547/fan-in (old TensorFlow and Keras)."""
-
-    scale: float = 2.0
-    distribution: str = "truncated-uncorrected"
-    name: ClassVar[str] = "He truncated, uncorrected"
-
-
-@spec
-class GlorotNormal(VarianceScaling):
-    """N(0, 1/fan-avg): a compromise of forward and backward pass (Glorot & Bengio 2010)."""
-
-    mode: str = "fan_avg"
-    name: ClassVar[str] = "Glorot normal"
-
-
-@spec
-class GlorotUniform(VarianceScaling):
-    """Uniform of variance 1/fan-avg (Glorot & Bengio 2010)."""
-
-    mode: str = "fan_avg"
-    distribution: str = "uniform"
-    name: ClassVar[str] = "Glorot uniform"
-
-
-@spec
-class GlorotTruncated(VarianceScaling):
-    """N(0, 1/fan-avg) cut at ±2σ without correction: what old Keras called Glorot normal."""
-
-    mode: str = "fan_avg"
-    distribution: str = "truncated-uncorrected"
-    name: ClassVar[str] = "Glorot truncated, uncorrected"
-
-
-@spec
-class LecunNormal(VarianceScaling):
-    """N(0, 1/fan-in): keeps the variance of linear layers (LeCun et al. 1998)."""
-
-    name: ClassVar[str] = "LeCun normal"
-
-
-@spec
-class TorchDefault(VarianceScaling):
-    """U(±1/√fan-in), variance 1/(3 fan-in): PyTorch's own default, for weights and biases.
-
-    PyTorch reaches it as `kaiming_uniform_(a=√5)`; it is six times below the critical 2/fan-in.
-    """
-
-    scale: float = 1 / 3
-    distribution: str = "uniform"
-    name: ClassVar[str] = "PyTorch default"
+        """std², times what the cut leaves of it unless corrected."""
+        return self.std**2 * (1.0 if self.corrected else truncation_variance(self.cut))

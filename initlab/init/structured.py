@@ -23,6 +23,11 @@ class Orthogonal(Rule):
 
     gain: float = 1.0
     name: ClassVar[str] = "Orthogonal"
+    states: ClassVar[str] = "isometry"
+    source: ClassVar[str] = "saxe_2014"
+    formula: ClassVar[str] = r"W = g\,Q,\; Q^\top Q = I \text{ or } QQ^\top = I"
+    preserves: ClassVar[str] = "every length, exactly, in a linear network"
+    use: ClassVar[str] = "Deep linear and tanh networks, recurrent matrices."
 
     def __post_init__(self) -> None:
         """Refuse what is no finite number."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -39,15 +39,15 @@ class Measure(Protocol):
         """Rows of all networks' values."""
 
 
-def check_layers(layers: Any) -> None:
+def check_layers(layers: str) -> None:
     """Raise `ValueError` for an unknown choice of layers."""
     if layers not in LAYERS:
         raise ValueError(f"layers must be 'last' or 'all', not {layers!r}")
 
 
-def check_image(image: Any) -> None:
+def check_image(image: int | None) -> None:
     """Raise `ValueError` for what is no index of an image."""
-    if image is not None and (type(image) is not int or image < 0):
+    if image is not None and image < 0:
         raise ValueError(
             "image must be the index of a training image, 0 or larger, or None for random "
             f"inputs, not {image!r}"

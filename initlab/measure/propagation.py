@@ -118,7 +118,7 @@ class Signal:
         """Refuse unknown choices of layers, what is no index and what is no number of inputs."""
         check_layers(self.layers)
         check_image(self.image)
-        if type(self.examples) is not int or self.examples < 1:
+        if self.examples < 1:
             raise ValueError(f"examples must be a whole number ≥ 1, not {self.examples!r}")
 
     def inputs(self, count: int, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
@@ -184,7 +184,7 @@ class Correlation:
         """Refuse unknown choices of layers, what is no index and what is no cosine."""
         check_layers(self.layers)
         check_image(self.image)
-        if not isinstance(self.start, int | float) or not -1 <= self.start <= 1:
+        if not -1 <= self.start <= 1:
             raise ValueError(f"start must be a cosine, from -1 to 1, not {self.start!r}")
 
     def inputs(self, count: int, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

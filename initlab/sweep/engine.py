@@ -65,7 +65,8 @@ def run(
     if recorded:
         frames.append(Store(RECORDED).frame(named))
     missing = set(named).difference(*(f.key for f in frames))
-    todo = [named[k] for k in named if k in missing - store.keys()]
+    unknown = missing - store.keys()  # once: it looks through the store's folder
+    todo = [named[k] for k in named if k in unknown]
     if todo:
         groups(todo, memory, device)  # what cannot be computed is refused before anything is
         share = 0.0 if device != "cuda" else 1.0 if gpus_per_task is None else gpus_per_task

@@ -67,7 +67,7 @@ class Run:
         if self.budget is not None and (self.data is None or self.networks != 1):
             raise ValueError("a run that trains needs data, and trains one network")
         if self.measure is not None and (self.measure.image is None) != (self.data is None):
-            raise ValueError("a measure looks at an image of data, or has none and is without data")
+            raise ValueError("networks are measured on an image of data, or without data")
         if isinstance(self.init, Scheme) and self.init.needs_batch and self.data is None:
             raise ValueError(f"{self.init.label} looks at data: its runs need some, data=Data(…)")
         kind = "adam" if isinstance(self.optimizer, Adam) else "sgd"

@@ -9,13 +9,15 @@ import torch
 from torch import nn
 
 from initlab import init
-from initlab.init import Constant, Fans, Zeros, fans, initialize
+from initlab.init import Fans, Zeros, fans, initialize
+from initlab.models import activation
 from initlab.spec import from_plain, to_plain
 
 RULES = pytest.mark.parametrize("name", init.RULES)
 MODULES = {
     "linear": nn.Linear(64, 48),
     "wide linear": nn.Linear(200, 20),
+    "widening linear": nn.Linear(20, 200),
     "conv1d": nn.Conv1d(8, 16, 5),
     "conv2d": nn.Conv2d(16, 32, 3),
     "strided": nn.Conv2d(16, 32, 3, stride=2),
@@ -24,48 +26,138 @@ MODULES = {
     "depthwise": nn.Conv2d(64, 64, 3, groups=64),
     "conv3d": nn.Conv3d(4, 8, 3),
     "transposed": nn.ConvTranspose2d(16, 32, 4, stride=2),
+    "transposed3d": nn.ConvTranspose3d(4, 8, 2),
+    "embedding": nn.Embedding(100, 30),
 }
+DENSE = ("linear", "wide linear", "widening linear")
 
 
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-@RULES
-def test_same_seed_same_tensor_on_every_device(name, device, untouched_random_state):
-    layer = nn.Linear(30, 20, device="meta")
-    one = initialize(layer, init.RULES[name], seeded(7), device=device)
-    two = initialize(layer, init.RULES[name], seeded(7))
-    assert one["weight"].device.type == device
-    assert torch.equal(one["weight"].cpu(), two["weight"])
-    if not isinstance(init.RULES[name], Constant):
-        other = initialize(layer, init.RULES[name], seeded(8))
-        assert not torch.equal(other["weight"], two["weight"])
-
-
-@RULES
-def test_shape_and_dtype(name):
-    for module in MODULES.values():
-        weight = init.RULES[name](fans(module), tuple(module.weight.shape), seeded())
-        assert weight.shape == module.weight.shape
-        assert weight.dtype == torch.float32
+def drawn(name: str, kind: str, count: int) -> tuple[torch.Tensor, float]:
+    """`count` weights of a layer in float64, and the variance that is declared of them."""
+    part = init.plan(MODULES[kind], init.RULES[name])["weight"]
+    weights = part.rule.stack(part.fans, tuple(MODULES[kind].weight.shape), seeded(3), count)
+    return weights.double(), part.rule.variance(part.fans)
 
 
 @RULES
 @pytest.mark.parametrize("kind", MODULES)
+def test_same_seed_same_tensor_on_every_device(name, kind, device, untouched_random_state):
+    one = initialize(MODULES[kind], init.RULES[name], seeded(7), device=device)
+    two = initialize(MODULES[kind], init.RULES[name], seeded(7))
+    assert set(one) == set(dict(MODULES[kind].named_parameters()))
+    for key, value in one.items():
+        assert value.device.type == device
+        assert value.dtype == torch.float32
+        assert value.shape == MODULES[kind].get_parameter(key).shape
+        assert torch.equal(value.cpu(), two[key])
+    other = initialize(MODULES[kind], init.RULES[name], seeded(8))["weight"]
+    assert torch.equal(other, two["weight"]) == (init.RULES[name].states == "fixed")
+
+
+@RULES
+@pytest.mark.parametrize("kind", MODULES)
+def test_every_rule_states_what_holds_of_it(name, kind):
+    rule = init.RULES[name]
+    assert rule.states in ("variance", "isometry", "fixed")
+    assert rule.formula and rule.preserves and rule.use and rule.label
+
+
+@pytest.mark.parametrize("name", [n for n, r in init.RULES.items() if r.states == "variance"])
+@pytest.mark.parametrize("kind", MODULES)
 def test_variance_is_as_declared(name, kind):
-    rule, module = init.RULES[name], MODULES[kind]
-    if name == "orthogonal" and kind in ("grouped", "depthwise", "transposed", "strided"):
-        pytest.skip("an orthogonal rule declares its variance for dense layers only")
-    shape = tuple(module.weight.shape)
-    declared = rule.variance(fans(module))
-    if name == "orthogonal":  # isometry is what it declares; see the next test
-        declared = rule.gain**2 / max(shape[0], module.weight[0].numel())
-    draws = rule.stack(fans(module), shape, seeded(3), 50).double().flatten()
-    # Standard error of a variance: sqrt((E x⁴ − σ⁴)/n); 4 of them.
-    error = sqrt(max(float((draws**4).mean()) - declared**2, 0) / draws.numel())
-    assert abs(float((draws**2).mean()) - declared) <= 4 * error + 1e-7 * declared
-    assert abs(float(draws.mean())) <= 4 * sqrt(declared / draws.numel()) + 1e-12
+    weights, declared = drawn(name, kind, 50)
+    x = weights.flatten()
+    # Standard error of a mean square: sqrt((E x⁴ − σ⁴)/n); 4 of them.
+    error = sqrt(max(float((x**4).mean()) - declared**2, 0) / x.numel())
+    assert abs(float((x**2).mean()) - declared) <= 4 * error + 1e-7 * declared
+    assert abs(float(x.mean())) <= 4 * sqrt(declared / x.numel()) + 1e-12
+
+
+@pytest.mark.parametrize("name", [n for n, r in init.RULES.items() if r.states == "isometry"])
+@pytest.mark.parametrize("kind", [*DENSE, "conv1d", "conv2d", "dilated", "conv3d"])
+def test_isometries_are_isometries(name, kind):
+    weights, declared = drawn(name, kind, 5)
+    for w in weights:
+        if name == "delta_orthogonal" and w.dim() > 2:
+            w = w.flatten(2)
+            assert torch.count_nonzero(w.abs().sum((0, 1))) == 1
+            w = w.sum(-1)  # all of it is in the centre
+        matrix = w.flatten(1)
+        tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
+        identity = torch.eye(tall.shape[1], dtype=torch.float64)
+        torch.testing.assert_close(tall.T @ tall, identity, atol=1e-5, rtol=0)
+    if kind in DENSE:
+        assert float(weights.square().mean()) == pytest.approx(declared, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", [n for n, r in init.RULES.items() if r.states == "fixed"])
+@pytest.mark.parametrize("kind", DENSE)
+def test_fixed_rules_have_the_mean_square_that_they_declare(name, kind):
+    weights, declared = drawn(name, kind, 2)
+    assert torch.equal(weights[0], weights[1])
+    assert float(weights.square().mean()) == pytest.approx(declared, rel=1e-6)
+
+
+def test_delta_orthogonal_convolutions_keep_the_length_of_images():
+    weight = init.DeltaOrthogonal()(Fans(1, 1), (12, 8, 3, 3), seeded())
+    x = torch.randn(4, 8, 9, 9, generator=seeded(1))
+    y = torch.nn.functional.conv2d(x, weight, padding=1)
+    torch.testing.assert_close(y.flatten(1).norm(dim=1), x.flatten(1).norm(dim=1))
+
+
+@pytest.mark.parametrize("groups", [1, 4, 16])
+def test_dirac_passes_images_on(groups):
+    layer = nn.Conv2d(16, 16, 3, padding=1, groups=groups, bias=False)
+    layer.load_state_dict(initialize(layer, init.Dirac(), seeded()))
+    x = torch.randn(2, 16, 5, 5, generator=seeded(1))
+    torch.testing.assert_close(layer(x), x)
+
+
+def test_zero_is_hadamards_matrix_where_a_layer_widens():
+    w = init.ZerO()(Fans(2, 4), (4, 2), seeded())
+    expected = 2**-0.5 * torch.tensor([[1, 1], [1, -1], [1, 1], [1, -1.0]])
+    torch.testing.assert_close(w, expected)
+    assert torch.equal(init.ZerO()(Fans(4, 2), (2, 4), seeded()), torch.eye(2, 4))
+
+
+def test_sparse_units_have_that_many_weights():
+    w = init.Sparse(incoming=5).stack(Fans(40, 30), (30, 40), seeded(), 3)
+    assert set((w != 0).sum(-1).flatten().tolist()) == {5}
+    assert len({tuple(row.nonzero().flatten().tolist()) for row in w[0]}) > 25
+
+
+@pytest.mark.parametrize("cut", [0.5, 1.0, 2.0, 3.0])
+@pytest.mark.parametrize("corrected", [True, False])
+def test_truncation_at_any_bound(cut, corrected):
+    from scipy import stats
+
+    rule = init.TruncatedNormal(std=0.3, cut=cut, corrected=corrected)
+    x = rule(Fans(1, 1), (200, 200), seeded()).double()
+    law = stats.truncnorm(-cut, cut)
+    scale = 0.3 / law.std() if corrected else 0.3
+    assert float(x.abs().max()) <= cut * scale * (1 + 1e-5)
+    assert rule.variance(Fans(1, 1)) == pytest.approx(scale**2 * law.var(), rel=1e-9)
+    assert stats.kstest(x.flatten().numpy() / scale, law.cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("phi", ["relu", "tanh", "gelu", "silu", "mish", "sine", "abs", "selu"])
+def test_quadrature_gains_keep_lengths_and_gradients(phi):
+    f = activation(phi)
+    z = torch.randn(400_000, generator=seeded(), dtype=torch.float64).requires_grad_()
+    (slope,) = torch.autograd.grad(f(z).sum(), z)
+    for keeps, x in (("length", f(z).detach() ** 2), ("gradient", slope**2)):
+        g2 = init.ForActivation(activation=phi, keeps=keeps).variance(Fans(1, 1))
+        error = 4 * g2 * float(x.std()) / len(z) ** 0.5
+        assert abs(float(x.mean()) * g2 - 1) <= error + 1e-12
+
+
+def test_gains_take_any_function():
+    assert init.gain(torch.relu) == pytest.approx(2**0.5, rel=1e-12)
+    assert init.derivative_gain(lambda x: 3 * x) == pytest.approx(1 / 3, rel=1e-9)
 
 
 @pytest.mark.parametrize("shape", [(20, 20), (12, 30), (30, 12), (8, 4, 3, 3)])

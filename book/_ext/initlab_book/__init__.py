@@ -1,4 +1,4 @@
-"""What the book needs beyond Jupyter Book: executed copies, scorecard, cards, docstrings, speed."""
+"""What the book needs beyond Jupyter Book: executed copies, scorecard, cards, docstrings, pages."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def _without_thebe(app: Sphinx, page: str, template: str, context: dict[str, Any
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Load the parts."""
-    for part in ("executed", "scorecard", "chapter", "docstrings", "speed"):
+    for part in ("executed", "scorecard", "chapter", "docstrings", "speed", "initializers"):
         app.setup_extension(f"{__name__}.{part}")
     app.connect("html-page-context", _without_thebe)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

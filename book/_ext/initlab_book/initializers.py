@@ -1,0 +1,231 @@
+"""`{initializers}`: an entry for every rule or scheme of the package, drawn by the package itself.
+
+Formula, purpose and source stand on the rules; the pictures are measured while the page is built,
+on small networks at a fixed seed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from docutils import nodes
+from docutils.parsers.rst import directives
+from docutils.statemachine import StringList
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+from torch import Tensor
+
+import initlab
+from initlab.init import RULES, SCHEMES, Rule, Scheme, initialize
+from initlab.measure.jacobian import jacobian, singular_values
+from initlab.measure.propagation import forward_backward
+from initlab.models import MLP, Model, ResidualMLP, ResNet18
+from initlab.plot import COLORS
+
+REGISTRIES = {"rules": RULES, "schemes": SCHEMES}
+#: Networks to draw, in the order in which they are tried: not every scheme is for every network.
+NETWORKS: dict[str, Model] = {
+    "a fully connected ReLU network of 8 layers": MLP.constant(8, 32, inputs=32, outputs=32),
+    "a residual network of 8 modules": ResidualMLP(8, 32, matrices=2, inputs=32, outputs=32),
+    "a residual network of 8 modules with trained factors": ResidualMLP(
+        8, 32, matrices=2, inputs=32, outputs=32, multiplier=True
+    ),
+    "a small ResNet-18 with batch normalization": ResNet18(width=4, input_shape=(3, 8, 8)),
+}
+#: What is fitted in many steps is fitted in this many for its picture.
+STEPS = 20
+#: Powers of ten between which lengths are drawn; what is beyond stands on the edge.
+DECADES = (-4, 4)
+SIZE = (230, 130)
+MARGIN = (40, 8, 10, 22)  # left, right, top, bottom
+
+
+class Picture(NamedTuple):
+    """What is drawn of one initializer."""
+
+    network: str
+    fitted: str
+    lengths: dict[str, np.ndarray]
+    weights: np.ndarray
+    singular: np.ndarray
+
+
+def picture(start: Rule | Scheme) -> Picture:
+    """Measure the first network of `NETWORKS` that the initializer is for."""
+    fitted = ""
+    if getattr(start, "steps", 0) > STEPS:
+        start = dataclasses.replace(start, steps=STEPS)  # type: ignore[arg-type]
+        fitted = f", after {STEPS} steps of fitting"
+    for said, model in NETWORKS.items():
+        generator = torch.Generator().manual_seed(0)
+        x = torch.empty(64, *model.input_shape).normal_(generator=generator)
+        batch = x, torch.arange(64) % int(model.outputs or 1)
+        module = model.build("meta")
+        try:
+            params = initialize(module, start, generator, batch=batch)
+        except ValueError:  # not for such a network
+            continue
+        stacked = {name: p.unsqueeze(0) for name, p in params.items()}
+        v = torch.empty(1, 64, int(model.outputs or 1)).normal_(generator=generator)
+        forward, backward = forward_backward(model, stacked, x, v)
+        lengths = {"forward": forward[0].numpy(), "backward": backward[0].numpy()}
+        matrices = [p for p in params.values() if p.dim() > 1]
+        return Picture(
+            said,
+            fitted,
+            lengths,
+            _numbers(matrices[len(matrices) // 2]),
+            singular_values(jacobian(module, params, x, examples=1))[0].numpy(),
+        )
+    raise ValueError(f"{start.label} is for none of {', '.join(NETWORKS)}")
+
+
+def _numbers(t: Tensor) -> np.ndarray:
+    return t.flatten().double().numpy()
+
+
+def _frame(title: str, marks: str, ticks: Sequence[tuple[float, str]], below: str) -> str:
+    """A small chart; ticks of the vertical axis are (place in pixels, label)."""
+    (width, height), (left, right, _, _) = SIZE, MARGIN
+    grid = "".join(
+        f"<path d='M{left} {y:.1f}H{width - right}' stroke='#808080' stroke-opacity='.3'/>"
+        f"<text x='{left - 4}' y='{y + 4:.1f}' text-anchor='end'>{label}</text>"
+        for y, label in ticks
+    )
+    return (
+        f"<svg viewBox='0 0 {width} {height}' role='img' aria-label='{html.escape(title)}' "
+        "font-size='11' fill='currentColor'>"
+        f"{grid}{marks}<text x='{(left + width - right) / 2}' y='{height - 6}' "
+        f"text-anchor='middle'>{html.escape(below)}</text></svg>"
+    )
+
+
+def _place(x: np.ndarray, y: np.ndarray) -> str:
+    """Points of shares 0 … 1 of the chart, as SVG has them."""
+    (width, height), (left, right, top, bottom) = SIZE, MARGIN
+    px = left + x * (width - left - right)
+    py = height - bottom - np.clip(y, 0, 1) * (height - top - bottom)
+    return " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(px, py, strict=True))
+
+
+def _height(share: float) -> float:
+    return float(_place(np.zeros(1), np.array([share])).split(",")[1])
+
+
+def lengths_chart(lengths: dict[str, np.ndarray]) -> str:
+    """Mean squares by layer or block, on a logarithmic axis."""
+    low, high = DECADES
+    marks = ""
+    for name, color in (("forward", "blue"), ("backward", "orange")):
+        with np.errstate(divide="ignore"):
+            share = (np.log10(lengths[name]) - low) / (high - low)
+        at = np.linspace(0, 1, len(share))
+        marks += (
+            f"<polyline points='{_place(at, share)}' fill='none' stroke='{COLORS[color]}' "
+            "stroke-width='2'/>"
+        )
+    ticks = [
+        (_height((e - low) / (high - low)), f"10<tspan dy='-4' font-size='8'>{said}</tspan>")
+        for e, said in ((low, f"−{-low}"), (0, "0"), (high, str(high)))
+    ]
+    return _frame("mean square of activations and gradients by layer", marks, ticks, "layer")
+
+
+def histogram(weights: np.ndarray) -> str:
+    """The weights of one layer."""
+    spread = float(np.abs(weights).max()) or 1.0
+    counts, edges = np.histogram(weights, bins=31, range=(-spread, spread))
+    x, y = (edges + spread) / (2 * spread), counts / counts.max()
+    points = _place(np.repeat(x, 2), np.concatenate([[0], np.repeat(y, 2), [0]]))
+    marks = f"<polygon points='{points}' fill='{COLORS['teal']}' fill-opacity='.75'/>"
+    return _frame("histogram of weights", marks, [], f"weights, within ±{spread:.2g}")
+
+
+def spectrum(values: np.ndarray) -> str:
+    """Singular values, largest first, with a line at 1."""
+    top = max(1.0, float(values.max())) * 1.05
+    points = _place(np.linspace(0, 1, len(values)), values / top)
+    marks = (
+        f"<path d='M{MARGIN[0]} {_height(1 / top):.1f}H{SIZE[0] - MARGIN[1]}' "
+        "stroke='currentColor' stroke-dasharray='3 3'/>"
+        f"<polyline points='{points}' fill='none' stroke='{COLORS['purple']}' stroke-width='2'/>"
+    )
+    largest = top / 1.05
+    ticks = [(_height(0), "0"), (_height(1), f"{largest:.{0 if largest >= 10 else 1}f}")]
+    return _frame("singular values of the Jacobian", marks, ticks, "singular values")
+
+
+def figure(name: str, label: str, drawn: Picture) -> str:
+    """The charts of one initializer, and what they show."""
+    charts = [lengths_chart(drawn.lengths), histogram(drawn.weights), spectrum(drawn.singular)]
+    panels = "".join(f"<div class='chart'>{chart}</div>" for chart in charts)
+    said = f"{label}: {drawn.network}{drawn.fitted}."
+    return (
+        f"<figure class='initlab start' id='start-{name}' role='figure' "
+        f"aria-label='{html.escape(said)}'><div class='charts'>{panels}</div>"
+        f"<figcaption>In {html.escape(drawn.network + drawn.fitted)}.</figcaption></figure>"
+    )
+
+
+def code_link(options: dict, start: Rule | Scheme) -> str:
+    """Address of the class in the repository."""
+    file = Path(inspect.getsourcefile(type(start)) or "")
+    inside = file.relative_to(Path(initlab.__file__).parents[1]).as_posix()
+    line = inspect.getsourcelines(type(start))[1]
+    branch = options.get("repository_branch", "main")
+    return f"{options['repository_url']}/blob/{branch}/{inside}#L{line}"
+
+
+def entry(name: str, start: Rule | Scheme, options: dict) -> list[str]:
+    """Markdown of one initializer."""
+    kind = type(start).__name__
+    lines = [f"### {start.label}", ""]
+    if start.formula:
+        lines += ["$$", start.formula, "$$", ""]
+    said = [f"*When:* {start.use}"] if start.use else []
+    if start.preserves:
+        said.append(f"It preserves {start.preserves}.")
+    if getattr(start, "needs_batch", False):
+        said.append("It looks at a batch of data.")
+    if start.source:
+        said.append(f"Source: {{cite:t}}`{start.source}`.")
+    said.append(
+        f'In the package: {{py:class}}`~initlab.init.{kind}`, by name `"{name}"` '
+        f"([code]({code_link(options, start)}))."
+    )
+    lines += [" ".join(said), "", "```{raw} html"]
+    return [*lines, figure(name, start.label, picture(start)), "```", ""]
+
+
+class Initializers(SphinxDirective):
+    """All rules, or all schemes, a section each."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Give the sections."""
+        wanted = directives.choice(self.arguments[0], tuple(REGISTRIES))
+        for file in Path(initlab.__file__).parent.joinpath("init").glob("*.py"):
+            self.env.note_dependency(str(file))
+        lines: list[str] = []
+        for name, start in REGISTRIES[wanted].items():
+            lines += entry(name, start, self.config.html_theme_options)
+        holder = nodes.Element()
+        with torch.random.fork_rng([]):
+            self.state.nested_parse(
+                StringList(lines, self.env.docname), self.content_offset, holder, match_titles=True
+            )
+        return holder.children
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register the directive."""
+    app.add_directive("initializers", Initializers)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
