@@ -1,7 +1,8 @@
 """Named data sets as tensors that live on the device.
 
-`digits` and `gaussian` are always there. `mnist`, `fashion_mnist` and `cifar10` are read by
-torchvision's classes from files that `initlab.files` has checked or had downloaded.
+`digits` and `gaussian` are always there. `mnist`, `fashion_mnist`, `cifar10` and `emnist` are read
+by torchvision's classes from files that `initlab.files` has checked or had downloaded; `hasy` is
+read where a user has put it (`initlab.hasy`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from initlab import hasy
 from initlab.files import DataError, ensure, root, torchvision_class
 from initlab.spec import spec
 
@@ -28,18 +30,24 @@ SHAPES: dict[str, tuple[int, ...]] = {
     "mnist": (1, 28, 28),
     "fashion_mnist": (1, 28, 28),
     "cifar10": (3, 32, 32),
+    "emnist": (1, 28, 28),
+    "hasy": hasy.SHAPE,
 }
 NAMES = tuple(SHAPES)
 SCALINGS = ("unit", "raw", "standard")
-CLASSES = 10  # every set here happens to have ten
+#: Number of classes of each set.
+CLASSES = {name: 10 for name in NAMES} | {"emnist": 62, "hasy": hasy.CLASSES}
 
-#: Training and test samples of each set.
+#: Training and test samples of each set. Of EMNIST ByClass only the test split is used, and it is
+#: split again, as HASYv2 is: one in ten of a fixed permutation are for testing.
 SIZES = {
     "digits": (1_437, 360),
     "gaussian": (2_000, 500),
     "mnist": (60_000, 10_000),
     "fashion_mnist": (60_000, 10_000),
     "cifar10": (50_000, 10_000),
+    "emnist": (104_691, 11_632),
+    "hasy": (151_410, 16_823),
 }
 Arrays: TypeAlias = tuple[np.ndarray, np.ndarray]
 
@@ -85,10 +93,11 @@ class Data:
                 )
         if self.classes is not None:
             kept = self.classes
-            known = all(type(c) is int and 0 <= c < CLASSES for c in kept)
+            most = CLASSES[self.name]
+            known = all(type(c) is int and 0 <= c < most for c in kept)
             if not known or len(set(kept)) != len(kept) or len(kept) < 2:
                 raise ValueError(
-                    f"classes must be two or more different whole numbers from 0 to {CLASSES - 1}, "
+                    f"classes must be two or more different whole numbers from 0 to {most - 1}, "
                     f"or None for all, not {kept!r}"
                 )
             if self.train is None or self.test is None:
@@ -113,7 +122,7 @@ class Data:
     @property
     def outputs(self) -> int:
         """Number of classes."""
-        return CLASSES if self.classes is None else len(self.classes)
+        return CLASSES[self.name] if self.classes is None else len(self.classes)
 
     @property
     def label(self) -> str:
@@ -169,10 +178,16 @@ def _load(data: Data, device: str) -> DataSet:
         train, test = _digits()
     elif data.name == "gaussian":
         train, test = _gaussian()
+    elif data.name == "emnist":
+        train, test = _split_again(_pixels(data.name, train=False))
+    elif data.name == "hasy":
+        train, test = _split_again(hasy.read(root()))
     else:
         train, test = _images(data.name)
     if data.classes is not None:
-        train, test = (_kept(samples, data.classes) for samples in (train, test))
+        new = np.full(CLASSES[data.name], -1)
+        new[list(data.classes)] = np.arange(len(data.classes))
+        train, test = (_kept(samples, new) for samples in (train, test))
     (x, y), (x_test, y_test) = _first(train, data.train, 0), _first(test, data.test, 1)
     inputs = [torch.from_numpy(a).to(device, torch.float32) for a in (x, x_test)]
     if data.side is not None:
@@ -187,11 +202,9 @@ def _load(data: Data, device: str) -> DataSet:
     return DataSet(data.name, train=splits[0], test=splits[1], classes=data.outputs)
 
 
-def _kept(samples: Arrays, classes: tuple[int, ...]) -> Arrays:
-    """The samples of some classes, which become 0, 1, …"""
+def _kept(samples: Arrays, new: np.ndarray) -> Arrays:
+    """The samples of the classes that have a new number, by their old one; others have −1."""
     x, y = samples
-    new = np.full(CLASSES, -1)
-    new[list(classes)] = np.arange(len(classes))
     kept = new[y] >= 0
     return x[kept], new[y[kept]]
 
@@ -237,10 +250,10 @@ def _gaussian() -> tuple[Arrays, Arrays]:
     draws = _draws(0)
     (features,) = SHAPES["gaussian"]
     # Means 0.5·√(2·64) ≈ 5.7 noise widths apart: the best classifier errs on 2 %.
-    means = 0.5 * draws.standard_normal((CLASSES, features))
+    means = 0.5 * draws.standard_normal((CLASSES["gaussian"], features))
 
     def samples(n: int) -> Arrays:
-        y = draws.permutation(np.arange(n) % CLASSES)
+        y = draws.permutation(np.arange(n) % CLASSES["gaussian"])
         return (means[y] + draws.standard_normal((n, features))).astype(np.float32), y
 
     train, test = map(samples, SIZES["gaussian"])
@@ -248,13 +261,21 @@ def _gaussian() -> tuple[Arrays, Arrays]:
 
 
 def _images(name: str) -> tuple[Arrays, Arrays]:
-    """Pixels as they are in the files, channels first: (N, C, H, W) uint8."""
-    here = root()
-    ensure(name, here)
-    splits = []
-    for train in (True, False):
-        samples = torchvision_class(name)(str(here), train=train)
-        x = np.asarray(samples.data)
-        x = x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2)
-        splits.append((np.ascontiguousarray(x), np.asarray(samples.targets)))
-    return splits[0], splits[1]
+    return _pixels(name, train=True), _pixels(name, train=False)
+
+
+def _pixels(name: str, *, train: bool) -> Arrays:
+    """Pixels as they are in the files, channels first, (N, C, H, W) uint8, and classes."""
+    ensure(name, root())
+    samples = torchvision_class(name)(str(root()), train=train)
+    x = np.asarray(samples.data)
+    x = x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2)
+    return np.ascontiguousarray(x), np.asarray(samples.targets)
+
+
+def _split_again(samples: Arrays) -> tuple[Arrays, Arrays]:
+    """Nine in ten of the samples for training and the others for testing, always the same."""
+    x, y = samples
+    order = _draws(0).permutation(len(y))
+    test, train = np.split(order, [len(y) // 10])
+    return (x[train], y[train]), (x[test], y[test])

@@ -39,20 +39,26 @@ IDX = {
         ("27ae3e4e09519cfbb04c329615203637", "15d484375f8d13e6eb1aabb0c3f46965"),
     ),
 }
+# Of EMNIST ByClass only the test split is used. No official md5 of its unpacked files is known,
+# so that these are held against their sizes and headers alone.
+EMNIST = {
+    "emnist-byclass-test-images-idx3-ubyte": (116_323, 28, 28),
+    "emnist-byclass-test-labels-idx1-ubyte": (116_323,),
+}
 
 
 def idx_header(file: str) -> bytes:
     """First bytes of an idx file: zeros, type (8: unsigned bytes), number of axes, their sizes."""
-    shape, _ = IDX[file]
+    shape = EMNIST[file] if file in EMNIST else IDX[file][0]
     return bytes((0, 0, 8, len(shape))) + b"".join(n.to_bytes(4, "big") for n in shape)
 
 
-def _idx_files(which: int) -> dict[str, tuple[int, str]]:
+def _idx_files(which: int) -> dict[str, tuple[int, str | None]]:
     return {f: (len(idx_header(f)) + prod(s), md5s[which]) for f, (s, md5s) in IDX.items()}
 
 
-#: Where a torchvision root has a set, and its files there: name → (bytes, md5).
-FILES: dict[str, tuple[str, dict[str, tuple[int, str]]]] = {
+#: Where a torchvision root has a set, and its files there: name → (bytes, md5, None if not known).
+FILES: dict[str, tuple[str, dict[str, tuple[int, str | None]]]] = {
     "mnist": ("MNIST/raw", _idx_files(0)),
     "fashion_mnist": ("FashionMNIST/raw", _idx_files(1)),
     "cifar10": (
@@ -67,6 +73,10 @@ FILES: dict[str, tuple[str, dict[str, tuple[int, str]]]] = {
             "batches.meta": (158, "5ff9c542aee3614f3951f8cda6e48888"),
         },
     ),
+    "emnist": (
+        "EMNIST/raw",
+        {file: (len(idx_header(file)) + prod(shape), None) for file, shape in EMNIST.items()},
+    ),
 }
 
 #: Every set, by its name: what it is.
@@ -76,7 +86,11 @@ ABOUT = {
     "mnist": "70,000 handwritten digits of 28×28 pixels",
     "fashion_mnist": "70,000 pieces of clothing of 28×28 pixels",
     "cifar10": "60,000 colour photographs of 32×32 pixels",
+    "emnist": "116,323 digits and letters of 28×28 pixels: ByClass' test split, split again 90/10",
+    "hasy": "168,233 symbols of 32×32 pixels (HASYv2), where you have put it; split 90/10",
 }
+#: Sets that are read where a user has put them, and what they need there.
+BY_HAND = {"hasy": ("HASYv2", ("hasy-data-labels.csv", "hasy-data"))}
 EMBEDDED, COMPLETE, MISSING, PARTIAL, DAMAGED = (
     "embedded",
     "complete",
@@ -102,7 +116,17 @@ def torchvision_class(name: str) -> Any:
     """torchvision's class of a set."""
     import torchvision.datasets as sets
 
-    cls = {"mnist": sets.MNIST, "fashion_mnist": sets.FashionMNIST, "cifar10": sets.CIFAR10}[name]
+    class ByClass(sets.EMNIST):
+        def __init__(self, root: str, **options: Any) -> None:
+            super().__init__(root, split="byclass", **options)
+
+    ByClass.__name__ = "EMNIST"
+    cls = {
+        "mnist": sets.MNIST,
+        "fashion_mnist": sets.FashionMNIST,
+        "cifar10": sets.CIFAR10,
+        "emnist": ByClass,
+    }[name]
     # Old torchvisions left a `processed` folder, which new ones would read in place of the
     # files that are checked here. The name stays, because it is also the folder's.
     return type(cls.__name__, (cls,), {"_check_legacy_exist": lambda self: False})
@@ -113,13 +137,13 @@ def _md5(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def _fault(path: Path, size: int | None, md5: str) -> str | None:
+def _fault(path: Path, size: int | None, md5: str | None) -> str | None:
     """What is wrong with a file that is there, or None."""
     try:
         found = path.stat().st_size
         if not path.is_file():
             return "is not a file"
-        if path.name in IDX:
+        if path.name in IDX or path.name in EMNIST:
             expected = idx_header(path.name)
             with path.open("rb") as file:
                 header = file.read(len(expected))
@@ -131,7 +155,7 @@ def _fault(path: Path, size: int | None, md5: str) -> str | None:
             return f"is truncated ({found:,} of {size:,} bytes)"
         if size is not None and found > size:
             return f"is corrupt ({found:,} bytes where {size:,} belong)"
-        if (md5_found := _md5(path)) != md5:
+        if md5 is not None and (md5_found := _md5(path)) != md5:
             return f"is corrupt (md5 {md5_found}, not {md5})"
     except OSError as error:
         return f"cannot be read ({error.strerror or error})"
@@ -161,6 +185,8 @@ class Found:
 def look(name: str) -> Found:
     """Whether a set is there and whole, by its files' sizes and MD5 sums; changes nothing.
 
+    Of EMNIST no sums are known; of HASYv2 only its folder and its table are looked for.
+
     Raises `ValueError` for an unknown name.
 
     >>> look("digits").state
@@ -168,6 +194,12 @@ def look(name: str) -> Found:
     """
     if name not in ABOUT:
         raise ValueError(f"unknown data set {name!r}; known: {', '.join(ABOUT)}")
+    if name in BY_HAND:
+        folder, parts = BY_HAND[name]
+        lacking = [part for part in parts if not (root() / folder / part).exists()]
+        state = MISSING if len(lacking) == len(parts) else PARTIAL if lacking else COMPLETE
+        faults = [f"{part} is missing" for part in lacking] if state == PARTIAL else []
+        return Found(state, root() / folder, tuple(faults))
     if name not in FILES:
         return Found(EMBEDDED, None, ())
     folder, files = FILES[name]
@@ -185,6 +217,8 @@ def _packed(name: str, here: Path) -> dict[Path, str | None]:
     cls = torchvision_class(name)
     if name == "cifar10":
         md5s = {here / cls.filename: cls.tgz_md5}
+    elif name == "emnist":
+        md5s = {here / FILES[name][0] / Path(cls.url).name: cls.md5}
     else:
         md5s = {here / FILES[name][0] / file: md5 for file, md5 in cls.resources}
     return {path: _fault(path, None, md5) for path, md5 in md5s.items() if os.path.lexists(path)}
@@ -192,6 +226,16 @@ def _packed(name: str, here: Path) -> dict[Path, str | None]:
 
 def ensure(name: str, here: Path) -> None:
     """Have the right files of a set under `here`, or raise `DataError`."""
+    if name in BY_HAND:
+        folder, parts = BY_HAND[name]
+        lacking = [part for part in parts if not (here / folder / part).exists()]
+        if lacking:
+            raise DataError(
+                f"cannot load {name} from {here / folder}: missing: {', '.join(lacking)}. "
+                "It is never downloaded: unpack HASYv2 there yourself, or point the variable "
+                f"INITLAB_DATA to a folder that has it ({folder}/ with {', '.join(parts)})."
+            )
+        return
     missing, wrong = _faults(name, here)
     if not missing and not wrong:
         return

@@ -10,6 +10,7 @@ import pytest
 from initlab import sweep
 from initlab.spec import key
 from initlab.store import RECORDED, SCHEMA, Store, parts
+from initlab.train import Curves
 from initlab.verify import same, verify
 from tests.sweep.test_sweep import LOOK, RUNS, TRAIN
 
@@ -53,6 +54,26 @@ def test_a_changed_value_is_found(recorded, tmp_path, run, statistic, factor):
     [result] = verify(sample=1, seconds=1e9, store=store)
     assert result.differences
     assert statistic in result.differences[0]
+
+
+@pytest.mark.parametrize(("late", "found"), [(False, True), (True, False)])
+def test_of_long_trainings_the_first_steps_are_compared(tmp_path, monkeypatch, late, found):
+    """Rounding makes another number of what comes late, and the end of such a run is late."""
+    monkeypatch.setattr("initlab.verify.LONG", 6)
+    run = replace(TRAIN, curves=Curves(("norm",), 0.5))
+    store = Store(tmp_path / "true")
+    sweep.run([run], store=store, recorded=False)
+    frame = store.frame([key(run)])
+    assert frame.step.max() > 6
+    steps = (frame.step > 6) | (frame.step < 0) if late else frame.step == 3
+    assert steps.any()
+    frame.loc[steps, "value"] += 10.0
+    (tmp_path / "false").mkdir()
+    table = pa.Table.from_pandas(frame, SCHEMA, preserve_index=False)
+    parts.write([table], tmp_path / "false" / "part.parquet")
+    [result] = verify(sample=1, seconds=1e9, store=Store(tmp_path / "false"))
+    assert bool(result.differences) == found
+    assert result.values == frame.step.between(0, 6).sum()
 
 
 def test_a_missing_value_is_found(recorded, tmp_path):

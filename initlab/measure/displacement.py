@@ -11,6 +11,7 @@ from math import ceil
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from scipy import stats
 from scipy.ndimage import uniform_filter
@@ -94,6 +95,21 @@ def cosine(start: ArrayLike, end: ArrayLike) -> float:
     return float(a @ b / length) if length > 0 else float("nan")
 
 
+def travelled(start: ArrayLike, end: ArrayLike) -> dict[str, float]:
+    """How far the same links, in any shape, have gone from their start.
+
+    `delta_mean`, `delta_std` and `delta_skew` of Δ, `correlation` and `cosine` of start and end,
+    and the relative distance `relative` = ‖Δ‖/‖θ₀‖ (not a number if the start is zero).
+    """
+    w, v = (np.asarray(x, dtype=float) for x in (start, end))
+    length = float(np.linalg.norm(w))
+    return {f"delta_{k}": value for k, value in moments(v - w).items()} | {
+        "correlation": correlation(w, v),
+        "cosine": cosine(w, v),
+        "relative": float(np.linalg.norm(v - w)) / length if length else float("nan"),
+    }
+
+
 def spectrum(delta: ArrayLike) -> np.ndarray:
     """Singular values of Δ, largest first; a kernel is read as a matrix with a row per channel."""
     d = np.asarray(delta, dtype=float)
@@ -126,22 +142,48 @@ def recovery(weights: ArrayLike, mask: ArrayLike, box: int = BOX) -> float:
     return float((ranks - inside * (inside + 1) / 2) / (inside * (m.size - inside)))
 
 
+def counts(start: ArrayLike, end: ArrayLike, cells: int) -> tuple[np.ndarray, float, float]:
+    """How many links lie in each cell of the plane of initial and final weight.
+
+    (`cells`, `cells`) counts, the first axis w_initial, from −a to a and from −b to b; a and b, the
+    largest sizes of an initial and of a final weight.
+    """
+    w, v = (np.asarray(x, dtype=float).ravel() for x in (start, end))
+    a, b = (float(np.abs(x).max()) or 1.0 for x in (w, v))
+    found, _, _ = np.histogram2d(w, v, bins=cells, range=((-a, a), (-b, b)))
+    return found, a, b
+
+
+def picture(weights: ArrayLike, side: int) -> np.ndarray:
+    """A matrix as a small picture: the mean of |w| over `side` × `side` parts of it."""
+    w = torch.from_numpy(np.abs(np.asarray(weights, dtype=float)))
+    return F.adaptive_avg_pool2d(w[None, None], side)[0, 0].numpy()
+
+
 @spec
 class Displacement:
     """What a run reports of the way that its weights have gone.
 
     At step 0, at every step that is 1 + `resolution` times the one before, and at the end, for
-    each weight matrix (`layers`, from 1; by default all): `delta_mean`, `delta_std`,
-    `delta_skew`, the `correlation` and `cosine` of start and end, the relative distance
-    `relative` = ‖Δ‖/‖θ₀‖, and the `stable_rank` of Δ. With a `mark`, the `recovery` of it in
-    layer 2. At the end also the conditional distribution in `bins` bins, as statistics such as
-    `mode/07`, if bins > 0.
+    each weight matrix (`layers`, from 1; by default all, and all links together as layer −1):
+    what `travelled` says; and of each matrix the `stable_rank` of Δ. With a `mark`, the `recovery`
+    of it in layer 2, looked for in boxes of side `box`. With a `side`, a picture of that side of
+    each matrix, as statistics such as `picture/03/11`.
+
+    At the end also, of each matrix: the conditional distribution in `bins` bins, as statistics such
+    as `mode/07`, if bins > 0; the `singular` largest singular values of Δ, as `singular/00` and so
+    on; and if cells > 0 the counts of links in the plane of initial and final weight, as
+    `cell/03/11` where there are any, and the ends of its axes, `reach_start` and `reach_end`.
     """
 
     resolution: float = 0.25
     layers: tuple[int, ...] = ()
     bins: int = 0
     mark: bool = False
+    box: int = BOX
+    side: int = 0
+    cells: int = 0
+    singular: int = 0
 
     def __post_init__(self) -> None:
         """Refuse impossible resolutions and bins."""
@@ -151,28 +193,52 @@ class Displacement:
             raise ValueError(
                 f"bins must be ≥ 0 and layers count from 1, not {self.bins} and {self.layers}"
             )
+        if self.box < 1 or min(self.side, self.cells, self.singular) < 0:
+            raise ValueError(
+                "box must be ≥ 1, side, cells and singular ≥ 0, not "
+                f"{self.box}, {self.side}, {self.cells} and {self.singular}"
+            )
 
     def see(
         self, start: Mapping[str, Tensor], now: Mapping[str, Tensor], last: bool
     ) -> list[tuple[int, str, float]]:
         """(layer, statistic, value) of one network, from its parameters at the start and now."""
         rows: list[tuple[int, str, float]] = []
-        names = [n for n, p in start.items() if p.dim() > 1]
-        for layer, name in enumerate(names, 1):
-            if self.layers and layer not in self.layers:
-                continue
-            w, v = (p[name].detach().to("cpu", torch.float64).numpy() for p in (start, now))
-            delta = v - w
-            found = {f"delta_{k}": value for k, value in moments(delta).items()}
-            found["correlation"], found["cosine"] = correlation(w, v), cosine(w, v)
-            length = float(np.linalg.norm(w))
-            found["relative"] = float(np.linalg.norm(delta)) / length if length else float("nan")
-            finite = bool(np.isfinite(v).all())
-            found["stable_rank"] = stable_rank(spectrum(delta)) if finite else float("nan")
-            if self.mark and layer == 2:
-                found["recovery"] = recovery(v, w != 0)
-            if last and self.bins and finite:
-                for k, values in conditional(w, v, self.bins).items():
-                    found |= {f"{k}/{i:02d}": float(x) for i, x in enumerate(values)}
-            rows += [(layer, k, value) for k, value in found.items()]
+        pairs = [
+            tuple(p[n].detach().to("cpu", torch.float64).numpy() for p in (start, now))
+            for n, p in start.items()
+            if p.dim() > 1
+        ]
+        for layer, (w, v) in enumerate(pairs, 1):
+            if not self.layers or layer in self.layers:
+                found = travelled(w, v) | self._matrix(layer, w, v, last)
+                rows += [(layer, k, value) for k, value in found.items()]
+        if not self.layers:
+            w, v = (np.concatenate([a.ravel() for a in side]) for side in zip(*pairs, strict=True))
+            rows += [(-1, k, value) for k, value in travelled(w, v).items()]
         return rows
+
+    def _matrix(self, layer: int, w: np.ndarray, v: np.ndarray, last: bool) -> dict[str, float]:
+        """What is asked of one matrix beyond the way that its links have gone."""
+        found: dict[str, float] = {}
+        if self.mark and layer == 2:
+            found["recovery"] = recovery(v, w != 0, self.box)
+        if not np.isfinite(v).all():
+            return found | {"stable_rank": float("nan")}
+        values = spectrum(v - w)
+        found["stable_rank"] = stable_rank(values)
+        if self.side:
+            found |= _cells("picture", picture(v, self.side))
+        if last:
+            found |= {f"singular/{i:02d}": float(s) for i, s in enumerate(values[: self.singular])}
+        if last and self.cells:
+            n, found["reach_start"], found["reach_end"] = counts(w, v, self.cells)
+            found |= {k: x for k, x in _cells("cell", n).items() if x}
+        if last and self.bins:
+            for k, many in conditional(w, v, self.bins).items():
+                found |= {f"{k}/{i:02d}": float(x) for i, x in enumerate(many)}
+        return found
+
+
+def _cells(name: str, table: np.ndarray) -> dict[str, float]:
+    return {f"{name}/{i:02d}/{j:02d}": float(x) for (i, j), x in np.ndenumerate(table)}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from initlab.sweep.engine import ENGINES, run
 from initlab.sweep.estimate import Estimate, estimate
-from initlab.sweep.execute import execute
+from initlab.sweep.execute import execute, initial
 from initlab.sweep.groups import groups
 from initlab.sweep.runs import Pretrained, Run, from_json, grid, select
 
@@ -22,6 +22,7 @@ __all__ = [
     "from_json",
     "grid",
     "groups",
+    "initial",
     "run",
     "select",
 ]

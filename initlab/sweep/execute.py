@@ -103,6 +103,27 @@ def _measure(run: Run, device: str) -> Rows:
     return measure.report(np.concatenate(values))
 
 
+def initial(run: Run, device: str = "cpu") -> dict[str, Tensor]:
+    """The parameters from which a run trains, by name: drawn again from its rule and its seed.
+
+    They are stored nowhere, because the run says all that decides them. So one can ask at any time
+    how far a network has gone from its start (`initlab.measure.displacement.travelled`).
+
+    Raises `ValueError` for a run that does not train.
+
+    >>> from initlab.data import Data
+    >>> from initlab.init import HeNormal
+    >>> from initlab.models import MLP
+    >>> from initlab.train import Budget
+    >>> run = Run(MLP((8,), inputs=64), HeNormal(), data=Data("digits"), budget=Budget(epochs=1))
+    >>> initial(run)["layer1.weight"].shape
+    torch.Size([8, 64])
+    """
+    if run.budget is None:
+        raise ValueError("only a run that trains starts somewhere; this one has no budget")
+    return _start(run, run.model.build("meta"), device)
+
+
 def _start(run: Run, module: nn.Module, device: str) -> dict[str, Tensor]:
     """The parameters from which a run trains."""
     params = _initialize(run, module, 0, device)

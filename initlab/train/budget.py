@@ -19,6 +19,7 @@ STATISTICS = (
     "test_accuracy",
     "norm",
     "distance",
+    "grad_norm",
 )
 
 
@@ -89,7 +90,8 @@ class Curves:
     """Statistics followed during training, at step 0 and then log-spaced by `resolution`.
 
     Losses and accuracies are those of the whole training or test set, in evaluation mode;
-    `norm` is ‖θ‖ and `distance` ‖θ − θ₀‖, over all parameters.
+    `norm` is ‖θ‖ and `distance` ‖θ − θ₀‖, over all parameters; `grad_norm` is the length of the
+    gradient of the batch that the step before was made on; there is none at step 0.
     """
 
     statistics: tuple[str, ...] = ("train_loss", "test_accuracy")

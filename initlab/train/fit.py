@@ -169,7 +169,10 @@ class _Training:
         self.best = torch.full_like(self.total, torch.inf)
         self.outcomes: dict[int, Outcome] = {}
         self.curve: dict[int, list[tuple[int, str, float]]] = {r: [] for r in self.alive}
-        distance = curves is not None and "distance" in curves.statistics
+        followed = curves.statistics if curves is not None else ()
+        distance = "distance" in followed
+        # Lengths of the last gradients, where they are followed: the gradients do not last.
+        self.pulls = torch.zeros_like(self.total) if "grad_norm" in followed else None
         self.seen: dict[int, list[tuple[int, int, str, float]]] = {r: [] for r in self.alive}
         self.start = [t.clone() for t in self.group.theta] if distance or watch else []
 
@@ -203,6 +206,8 @@ class _Training:
                     if self.staged:
                         y, loss = self.staged.lesson(x, y, self.loss)
                     self.losses, grads = self.group.gradients(x, y, loss)
+                if self.pulls is not None and step + 1 in look_at:
+                    self.pulls = _lengths(grads)
                 along = self.staged.along(step) if self.staged else (step, last)
                 self.update(self.group.theta, grads, self.schedule.factor(*along, per_epoch))
                 if self.budget.patience is not None:
@@ -327,7 +332,9 @@ class _Training:
         if "distance" in wanted:
             moved = [t - s for t, s in zip(self.group.theta, self.start, strict=True)]
             found["distance"] = _lengths(moved)
-        for name in wanted:
+        if self.pulls is not None and step > 0:
+            found["grad_norm"] = self.pulls
+        for name in (n for n in wanted if n in found):
             for run, value in zip(self.alive, found[name].tolist(), strict=True):
                 self.curve[run].append((step, name, value))
 

@@ -16,11 +16,14 @@ from initlab.measure.displacement import (
     conditional,
     correlation,
     cosine,
+    counts,
     mode,
     moments,
+    picture,
     recovery,
     spectrum,
     stable_rank,
+    travelled,
 )
 from initlab.models import MLP
 from initlab.train import SGD, Budget, fit
@@ -77,11 +80,34 @@ def test_correlation_forgets_the_mean_and_cosine_does_not():
     assert np.isnan(correlation(W, np.ones_like(W))) and np.isnan(cosine(W, 0 * W))
 
 
+@pytest.mark.parametrize(("stretch", "sigma"), [(1.5, 0.0), (1.0, 0.03), (-0.5, 0.1)])
+def test_the_way_of_a_known_field(stretch, sigma):
+    """w_final = s w_initial + noise of a known size, which is normal."""
+    noise = RNG.normal(0, 1, W.shape)
+    found = travelled(W, stretch * W + sigma * noise)
+    s0, far = W.std(), abs(stretch - 1)
+    std = sqrt((far * s0) ** 2 + sigma**2)
+    assert found["delta_std"] == pytest.approx(std, rel=0.03)
+    assert abs(found["delta_mean"]) < 4 * std / N
+    assert abs(found["delta_skew"]) < 4 * sqrt(6) / N
+    assert found["relative"] == pytest.approx(std / s0, rel=0.03)
+    expected = stretch * s0 / sqrt((stretch * s0) ** 2 + sigma**2)
+    assert found["correlation"] == pytest.approx(expected, abs=4 / N)
+    assert found["cosine"] == pytest.approx(expected, abs=4 / N)
+    assert np.isnan(travelled(0 * W, W)["relative"])
+
+
 def test_ranks():
     u, v = RNG.normal(size=(2, N))
     assert stable_rank(spectrum(np.outer(u, v))) == pytest.approx(1)
     assert stable_rank(spectrum(np.eye(7))) == pytest.approx(7)
     assert spectrum(np.ones((4, 3, 2, 2))).shape == (4,)
+    # A displacement of three known directions and sizes, in noise far below them.
+    q, _ = np.linalg.qr(RNG.normal(size=(N, 6)))
+    delta = q[:, :3] * [5.0, 3.0, 2.0] @ q[:, 3:].T
+    seen = spectrum(delta + RNG.normal(0, 1e-6, (N, N)))
+    assert seen[:3] == pytest.approx([5, 3, 2], abs=1e-4) and seen[3] < 1e-4
+    assert stable_rank(seen) == pytest.approx((25 + 9 + 4) / 25, rel=1e-4)
 
 
 @pytest.mark.parametrize("shift", [0.0, -3.0])
@@ -133,7 +159,7 @@ def test_a_run_is_watched_from_its_start_to_its_end():
     model, data = MLP((20, 20), inputs=64), load(Data("digits", train=200))
     module = model.build("meta")
     start = initialize(module, MarkedLayer(), torch.Generator().manual_seed(0), count=2)
-    watch = Displacement(resolution=1.0, bins=10, mark=True)
+    watch = Displacement(resolution=1.0, bins=10, mark=True, box=3, side=4, cells=8, singular=5)
     ended = fit(
         model,
         start,
@@ -149,8 +175,22 @@ def test_a_run_is_watched_from_its_start_to_its_end():
         assert sorted({s for _, s, _ in seen}) == [0, 1, 2, 4, 8, 16, 19, 20]
         w, v = start["layer2.weight"][r].numpy(), outcome.params["layer2.weight"].numpy()
         assert seen[2, 20, "delta_std"] == pytest.approx((v - w).std(), rel=1e-4)
+        for k, s in enumerate(spectrum(v.astype(float) - w)[:5]):
+            assert seen[2, 20, f"singular/{k:02d}"] == pytest.approx(s, rel=1e-6)
+        assert (2, 20, "singular/05") not in seen and (2, 8, "singular/00") not in seen
+        # All links together are layer −1; biases are no links.
+        every = [
+            np.concatenate([p[f"{n}.weight"].numpy().ravel() for n in ("layer1", "layer2", "head")])
+            for p in ({k: t[r] for k, t in start.items()}, outcome.params)
+        ]
+        for name, value in travelled(*every).items():
+            assert seen[-1, 20, name] == pytest.approx(value, rel=1e-6)
         assert seen[2, 20, "correlation"] == pytest.approx(correlation(w, v), rel=1e-6)
-        assert seen[2, 20, "recovery"] == pytest.approx(recovery(v, w != 0))
+        assert seen[2, 20, "recovery"] == pytest.approx(recovery(v, w != 0, 3))
+        assert seen[2, 20, "picture/03/01"] == pytest.approx(abs(v[15:, 5:10]).mean())
+        table = [v for (n, s, name), v in seen.items() if n == 2 and name.startswith("cell/")]
+        assert sum(table) == w.size and min(table) > 0
+        assert seen[2, 20, "reach_end"] == pytest.approx(abs(v).max())
         assert seen[1, 0, "delta_std"] == 0 and seen[1, 0, "correlation"] == pytest.approx(1)
         field = conditional(w, v, 10)
         assert seen[2, 20, "p50/03"] == pytest.approx(field["p50"][3], abs=1e-6)
@@ -162,6 +202,23 @@ def test_a_run_is_watched_from_its_start_to_its_end():
     )
 
 
+def test_counts_find_every_link_in_its_cell():
+    found, a, b = counts([-1.0, -1.0, 0.9, 0.1], [3.0, -4.0, 4.0, 0.1], 2)
+    assert (a, b) == (1, 4)
+    assert found.tolist() == [[1, 1], [0, 2]]
+    found, a, b = counts(np.zeros(5), np.zeros(5), 3)
+    assert found[1, 1] == 5 and (a, b) == (1, 1)
+
+
+def test_a_picture_shows_the_letter():
+    mask = mark((160, 160)).numpy()
+    seen = picture(W[:160, :160] * mask, 16)
+    letter = np.array([[c == "#" for c in line] for line in LETTER])
+    assert (seen[~letter] == 0).all()
+    # The mean of |w| on a stroke is half of the bound, in each part over 100 links.
+    assert (abs(seen[letter] - 0.05) < 5 * 0.1 / sqrt(12 * 100)).all()
+
+
 @pytest.mark.parametrize(
     ("call", "says"),
     [
@@ -171,6 +228,9 @@ def test_a_run_is_watched_from_its_start_to_its_end():
         (lambda: recovery(W, np.ones(3)), r"a mark lies on a matrix of its shape"),
         (lambda: Displacement(resolution=0.0), "resolution must be > 0, not 0"),
         (lambda: Displacement(bins=-1), "bins must be ≥ 0 and layers count from 1"),
+        (lambda: Displacement(box=0), "box must be ≥ 1, side, cells and singular ≥ 0, not 0, 0"),
+        (lambda: Displacement(cells=-2), "singular ≥ 0, not 9, 0, -2 and 0"),
+        (lambda: Displacement(singular=-1), "singular ≥ 0, not 9, 0, 0 and -1"),
     ],
 )
 def test_bad_calls_are_refused(call, says):

@@ -77,6 +77,28 @@ def test_statistics_of_normalization_are_estimated_at_each_point():
         assert torch.equal(v, before[k])
 
 
+def test_statistics_come_from_the_reference_where_there_is_one():
+    """Statistics of other samples give another loss, and it is the one that they should give."""
+    module = ResNet9(width=2, input_shape=(1, 8, 8)).build()
+    g = torch.Generator().manual_seed(1)
+    params = initialize(module, HeNormal(), g)
+    x, other = (s * torch.randn(32, 1, 8, 8, generator=g) for s in (1.0, 4.0))
+    y = torch.randint(10, (32,), generator=g)
+
+    def loss(**given) -> float:
+        return linear_path(module, params, params, x, y, points=2, **given)["loss"][0]
+
+    module.load_state_dict(params, strict=False)
+    for norm in module.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.momentum = 1.0
+    with torch.no_grad():
+        module.train()(other)
+        expected = float(nn.functional.cross_entropy(module.eval()(x), y))
+    assert loss(reference=other) == pytest.approx(expected, rel=1e-4)
+    assert abs(loss() - expected) > 0.01
+
+
 def test_bad_paths_are_refused():
     x, y = torch.zeros(1, 1), torch.zeros(1)
     with pytest.raises(ValueError, match="2 points or more, not 1"):

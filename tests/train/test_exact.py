@@ -14,7 +14,19 @@ from initlab.augment import Augment
 from initlab.data import Data, DataSet, Split, load
 from initlab.init import HeNormal, initialize
 from initlab.models import MLP, ConvNet, ResidualMLP, ResNet9
-from initlab.train import SGD, Adam, AdamW, Budget, Cosine, CrossEntropy, Curves, fit
+from initlab.train import (
+    SGD,
+    Adam,
+    AdamW,
+    Budget,
+    ClippedCrossEntropy,
+    Cosine,
+    CrossEntropy,
+    Curves,
+    fit,
+)
+from initlab.train.dense import Dense
+from initlab.train.group import Stacked
 
 MODELS = {
     "mlp": MLP((12, 9), inputs=64, activation="tanh"),
@@ -99,6 +111,54 @@ def test_a_group_trains_as_modules_do(name, how, own, device):
         module = by_torch(model, alone, make, orders(3, own)[r], epochs, device=device)
         assert outcome.steps == epochs * SAMPLES // BATCH
         assert_same(outcome.params, module.state_dict(), 1e-4 if "resnet" in name else 1e-5)
+
+
+def clipped(logits: torch.Tensor, classes: torch.Tensor, eps: float = 1e-7) -> torch.Tensor:
+    """As Keras writes it: probabilities are scaled to sum to one, clipped, and their log taken."""
+    p = logits.softmax(-1)
+    p = p / p.sum(-1, keepdim=True)
+    return F.nll_loss(p.clamp(eps, 1 - eps).log(), classes)
+
+
+@pytest.mark.parametrize("factor", [1.0, 4.0, 12.0])
+@pytest.mark.parametrize("name", ["mlp", "relu"])
+def test_the_written_gradient_of_the_clipped_loss(name, factor):
+    """From starts so large that the clip acts on no sample, on some, or on nearly all."""
+    model, here = MODELS[name], data()
+    params = {k: factor * v for k, v in starts(model, 3).items()}
+    x, y = here.train.x.flatten(1), here.train.y
+    losses, grads = Dense(model, params).gradients(x, y, ClippedCrossEntropy())
+    by_graph, expected = Stacked(model, params).gradients(x, y, ClippedCrossEntropy())
+    torch.testing.assert_close(losses, by_graph)
+    # Two ways to the same logits differ by rounding, which can carry a sample across the bound.
+    for one, other in zip(grads, expected, strict=True):
+        assert (one - other).norm() <= 1e-3 * other.norm() + 1e-6
+    for r in range(3):
+        module = model.build()
+        module.load_state_dict({k: v[r] for k, v in params.items()}, strict=False)
+        loss = clipped(module(x), y)
+        loss.backward()
+        torch.testing.assert_close(losses[r], loss.detach())
+        for one, parameter in zip(grads, module.parameters(), strict=True):
+            assert (one[r] - parameter.grad).norm() <= 1e-3 * parameter.grad.norm() + 1e-6
+    p = model.forward(params, x).softmax(-1).gather(-1, y.expand(3, -1).unsqueeze(-1))
+    share = float(((p < 1e-7) | (p > 1 - 1e-7)).double().mean())
+    assert share == 0 if factor == 1 else 0 < share < 1
+
+
+def test_networks_train_on_the_clipped_loss_as_modules_do(device):
+    params = {k: 2.0 * v for k, v in starts(MODELS["mlp"], 2, device).items()}
+    ended = train(MODELS["mlp"], params, SGD(0.02), loss=ClippedCrossEntropy(), device=device)
+    for r, outcome in enumerate(ended):
+        module = by_torch(
+            MODELS["mlp"],
+            {k: v[r] for k, v in params.items()},
+            OPTIMIZERS["sgd"][1],
+            orders(2, False)[r],
+            loss=clipped,
+            device=device,
+        )
+        assert_same(outcome.params, module.state_dict())
 
 
 # Smooth, for where rounding carries a unit over the kink of a ReLU the difference grows from there.
@@ -203,12 +263,16 @@ def test_own_labels_soft_targets_and_smoothing():
 
 def test_curves_are_what_a_network_measures_by_hand():
     model, params = MODELS["mlp"], starts(MODELS["mlp"], 2)
-    statistics = ("train_loss", "test_accuracy", "norm", "distance")
+    statistics = ("train_loss", "test_accuracy", "norm", "distance", "grad_norm")
     ended = train(model, params, SGD(0.05), epochs=3, curves=Curves(statistics, resolution=1.0))
     here = data()
     for r, outcome in enumerate(ended):
         values = {(step, name): value for step, name, value in outcome.curves}
-        assert {step for step, _ in values} == {0, 1, 2, 4, 8, 16, 30}
+        looked = {1, 2, 4, 8, 16, 30}
+        assert {step for step, name in values if name != "grad_norm"} == {0, *looked}
+        assert {step for step, name in values if name == "grad_norm"} == looked
+        # The first step of SGD is the gradient times the rate.
+        assert values[1, "grad_norm"] == pytest.approx(values[1, "distance"] / 0.05, rel=1e-4)
         final = {k: v.unsqueeze(0) for k, v in outcome.params.items()}
         logits = model.forward(final, here.train.x.flatten(1))[0]
         assert values[30, "train_loss"] == pytest.approx(
