@@ -74,13 +74,18 @@ def ratio(row: Measured) -> str:
 def table(head: list[str], rows: list[list[str]]) -> str:
     """An HTML table that scrolls in itself; cells are texts."""
 
-    def line(cells: list[str], tag: str) -> str:
-        return "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells)
+    def line(cells: list[str]) -> str:
+        # On a phone there is no head: each cell says which column it is of.
+        return "".join(
+            f"<td data-label='{html.escape(name)}'>{html.escape(cell)}</td>"
+            for name, cell in zip(head, cells, strict=True)
+        )
 
-    body = "".join(f"<tr>{line(row, 'td')}</tr>" for row in rows)
+    names = "".join(f"<th>{html.escape(name)}</th>" for name in head)
+    body = "".join(f"<tr>{line(row)}</tr>" for row in rows)
     return (
         "<div class='claims-scroll'><table class='claims speed'>"
-        f"<thead><tr>{line(head, 'th')}</tr></thead><tbody>{body}</tbody></table></div>"
+        f"<thead><tr>{names}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 
