@@ -23,8 +23,9 @@ from initlab.sweep.runs import Run, by_key
 from initlab.train import Budget, fit
 from initlab.train.memory import group_bytes
 
-#: Batches that a probe trains; the first of them are not timed.
-STEPS, WARM = 4, 1
+#: Batches that a probe trains; the first of them are not timed. More, up to `MOST`, where so few
+#: take no longer than the start of training does.
+STEPS, WARM, MOST = 4, 1, 64
 #: Samples of a batch that is enough to time networks computed one after the other.
 BATCH = 32
 
@@ -215,7 +216,9 @@ def _seconds(group: list[Run], device: str) -> float:
         return time.perf_counter() - start
 
     timed(WARM * batch, 1)
-    short, long = timed(WARM * batch, 1), timed((WARM + STEPS) * batch, 1)
+    short, more = timed(WARM * batch, 1), STEPS
+    while (long := timed((WARM + more) * batch, 1)) < 2 * short and more < MOST:
+        more *= 4
     look = min(tests, 16 * batch)
     looked = max(0.0, timed(WARM * batch, look) - short) / look * tests
     steps = ceil(N / whole) * epochs(first)
@@ -226,5 +229,5 @@ def _seconds(group: list[Run], device: str) -> float:
         students = first.stages.count - 1 if first.stages.teacher else 0
         looks += first.stages.count * (1 + N // tests) + students
         looks += taught(first) * epochs(first) * N / tests  # what the teacher sees
-    step = max(0.0, long - short) / STEPS * whole / batch
+    step = max(0.0, long - short) / more * whole / batch
     return (step * steps + looked * looks) * len(group) / len(probed)
