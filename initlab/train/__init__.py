@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from initlab.train.budget import STATISTICS, Budget, Curves, Outcome
-from initlab.train.fit import accuracy, fit
+from initlab.train.evaluate import accuracy
+from initlab.train.fit import fit
 from initlab.train.loss import ClippedCrossEntropy, CrossEntropy, Loss
 from initlab.train.optim import LARS, SGD, Adam, AdamW, Optimizer, Step, family
 from initlab.train.schedule import ConstantRate, Cosine, Schedule, StepDecay

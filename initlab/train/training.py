@@ -1,0 +1,203 @@
+"""The steps of one group in training, and who leaves it when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import isfinite
+
+import torch
+from torch import Tensor
+
+from initlab.augment import Augment
+from initlab.data import DataSet, Split
+from initlab.models import Model, Params, products
+from initlab.reinit import Stages
+from initlab.train.batches import Batches
+from initlab.train.budget import Budget, Curves, Outcome, Watch
+from initlab.train.evaluate import evaluate, grouped, tenth
+from initlab.train.group import Rows
+from initlab.train.loss import Lesson, Loss
+from initlab.train.notes import Notes
+from initlab.train.optim import Optimizer, Step
+from initlab.train.precision import precision
+from initlab.train.schedule import Schedule
+from initlab.train.staged import Fresh, Staged
+
+#: How far below the goal an accuracy on 500 or more examples must lie for the whole set not to
+#: be asked: about four standard errors.
+MARGIN = 0.07
+#: How many times the goal the loss of one batch must be for the whole set not to be asked.
+FAR = 2.0
+
+
+class Training:
+    """One group in training; `run` gives the outcomes in the order of the networks."""
+
+    def __init__(
+        self,
+        model: Model,
+        params: Params,
+        data: DataSet,
+        optimizers: Sequence[Optimizer],
+        budget: Budget,
+        orders: Sequence[torch.Generator],
+        loss: Loss,
+        schedule: Schedule,
+        augment: Augment | None,
+        curves: Curves | None,
+        watch: Watch | None,
+        precision: str,
+        rates: Mapping[str, float | Tensor],
+        stages: Sequence[Stages] | None,
+        fresh: Fresh | None,
+    ) -> None:
+        """What `fit` takes, of one part of its networks."""
+        self.data, self.budget, self.loss, self.schedule = data, budget, loss, schedule
+        self.precision = precision
+        # A normalization that comes later is hooked into modules.
+        hooked = stages is not None and stages[0].method.normalizes
+        self.group = Rows(model, params) if hooked else grouped(model, params)
+        own = [rates.get(name, 1.0) for name in self.group.names] if rates else None
+        self.update = Step(optimizers, self.group.theta, own)
+        self.batches = Batches(data.train, budget.batch_size, orders, augment)
+        R, per_epoch = len(optimizers), self.batches.steps
+        self.staged, self.last = None, per_epoch * budget.epochs
+        if stages is not None and fresh is not None:
+            self.staged = Staged(stages, fresh, model, self.group, budget, per_epoch, loss)
+            self.last = self.staged.steps
+        self.alive = list(range(R))  # which run each row is
+        self.losses, self.total, self.waited = torch.zeros(3, R, device=data.train.x.device)
+        self.best = torch.full_like(self.total, torch.inf)
+        self.outcomes: dict[int, Outcome] = {}
+        ends = self.staged.ends if self.staged else ()
+        self.notes = Notes(curves, watch, self.group, self.last, ends)
+
+    def run(self) -> list[Outcome]:
+        """Train until every network has ended."""
+        with products.fast():
+            return self._run()
+
+    def _run(self) -> list[Outcome]:
+        per_epoch, last = self.batches.steps, self.last
+        ends = set(self.staged.ends) if self.staged else set()
+        check_at = self.budget.check_steps(last) | ends
+        self._look(0)
+        self._check(0, per_epoch, last)
+        for epoch in range(last // per_epoch):
+            if self.alive:
+                if self.staged:
+                    self.staged.begin(epoch * per_epoch, self.group, self.update)
+                self.batches.shuffle()
+                self.total.zero_()
+            for i in range(per_epoch):
+                if not self.alive:
+                    break
+                step = epoch * per_epoch + i
+                with precision(self.precision, self.losses.device):
+                    x, y = self.batches.batch(i)
+                    loss: Lesson = self.loss
+                    if self.staged:
+                        y, loss = self.staged.lesson(x, y, self.loss)
+                    self.losses, grads = self.group.gradients(x, y, loss)
+                self.notes.pull(step + 1, grads)
+                along = self.staged.along(step) if self.staged else (step, last)
+                self.update(self.group.theta, grads, self.schedule.factor(*along, per_epoch))
+                if self.budget.patience is not None:
+                    self.total += self.losses
+                self._look(step + 1)
+                if step + 1 in ends:
+                    self._stage_ended(step + 1)
+                if step + 1 in check_at:
+                    self._check(step + 1, per_epoch, last)
+            if self.budget.patience is not None and self.alive:
+                self._wait((epoch + 1) * per_epoch, per_epoch)
+        if self.staged:
+            self.staged.check_spent(self.outcomes.values())
+        return [self.outcomes[r] for r in sorted(self.outcomes)]
+
+    def _check(self, step: int, per_epoch: int, last: int) -> None:
+        """Let networks go that are at their goal, have diverged, or are at the last step."""
+        finite = torch.isfinite(self.losses).tolist()
+        goal, rows = self.budget.goal, list(range(len(self.alive)))
+        reached = [False] * len(rows)
+        if goal is not None:
+            asked = [r for r in rows if finite[r]]
+            split = self.data.test if self.budget.target is not None else self.batches.train
+            if self.budget.loss is not None:
+                # A network whose last batch is far above the goal need not be asked.
+                asked = [r for r in asked if self.losses[r] <= FAR * goal]
+            # A network far from its goal is told apart on a tenth of a large set.
+            elif len(split.x) >= 5000 and asked:
+                a = self._whole(tenth(split), asked)[1]
+                asked = [r for r, near in zip(asked, a >= goal - MARGIN, strict=True) if near]
+            if asked:
+                losses, a = self._whole(split, asked)
+                there = a >= goal if self.budget.loss is None else losses <= goal
+                for row, value in zip(asked, there.tolist(), strict=True):
+                    reached[row] = value
+        ended = [r for r in rows if reached[r] or not finite[r] or step == last]
+        self._end(ended, step, per_epoch, reached)
+
+    def _wait(self, step: int, per_epoch: int) -> None:
+        """Let networks go whose training loss has stopped falling."""
+        better = self.total < self.best
+        self.best = torch.where(better, self.total, self.best)
+        self.waited = torch.where(better, torch.zeros_like(self.waited), self.waited + 1)
+        assert self.budget.patience is not None
+        ended = (self.waited >= self.budget.patience).nonzero().flatten().tolist()
+        self._end(ended, step, per_epoch, [False] * len(self.alive))
+
+    def _end(self, rows: Sequence[int], step: int, per_epoch: int, reached: Sequence[bool]) -> None:
+        if not rows:
+            return
+        seen = self._whole(self.data.test, rows)[1].tolist()
+        params = self.group.params()
+        if len(rows) < len(self.alive):  # not views: the others go on, and move
+            params = {name: t[list(rows)] for name, t in params.items()}
+        for i, (row, accuracy) in enumerate(zip(rows, seen, strict=True)):
+            run, loss = self.alive[row], float(self.losses[row])
+            self.notes.see(row, run, step, self.group, last=True)
+            self.outcomes[run] = Outcome(
+                epochs=(step if reached[row] else self.last) / per_epoch,
+                reached=reached[row],
+                diverged=not isfinite(loss),
+                train_loss=loss,
+                test_accuracy=accuracy,
+                steps=step,
+                curves=tuple(self.notes.curve[run]),
+                seen=tuple(self.notes.seen[run]),
+                params={name: t[i] for name, t in params.items()},
+            )
+        kept = [row for row in range(len(self.alive)) if row not in set(rows)]
+        if not kept:
+            self.alive = []
+            return
+        self.group.keep(kept)
+        self.update.keep(kept)
+        self.batches.keep(kept)
+        if self.staged:
+            self.staged.keep(kept)
+        self.notes.keep(kept)
+        self.losses, self.total = self.losses[kept], self.total[kept]
+        self.best, self.waited = self.best[kept], self.waited[kept]
+        self.alive = [self.alive[row] for row in kept]
+
+    def _stage_ended(self, step: int) -> None:
+        """Note how good the networks are that a stage ends with."""
+        assert self.staged is not None
+        rows = range(len(self.alive))
+        found = {
+            "stage_train_accuracy": self._whole(self.batches.train, rows)[1],
+            "stage_test_accuracy": self._whole(self.data.test, rows)[1],
+            "ensemble_accuracy": self.staged.ensemble(self.group, self.data.test),
+        }
+        for name, values in found.items():
+            if values is not None:
+                self.notes.add(step, name, values, self.alive)
+
+    def _look(self, step: int) -> None:
+        self.notes.look(step, self.group, self.alive, self.batches.train, self.data.test, self.loss)
+
+    def _whole(self, split: Split, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Loss and accuracy of the networks in `rows` on a whole set."""
+        return evaluate(self.group, split, self.loss, rows)
