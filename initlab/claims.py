@@ -291,6 +291,32 @@ def interval(
     return float(result.low), float(result.high)
 
 
+def share(values: Iterable[bool]) -> tuple[float, float]:
+    """95 % Wilson interval of the share of `values` that are true.
+
+    Unlike a bootstrap it does not shrink to a point where all of a few runs agree.
+
+    Raises `ValueError` for no values.
+
+    >>> [round(end, 2) for end in share([True] * 10)]
+    [0.72, 1.0]
+    """
+    held = [bool(v) for v in values]
+    if not held:
+        raise ValueError("a share needs one value or more, not 0")
+    result = stats.binomtest(sum(held), len(held)).proportion_ci(method="wilson")
+    return float(result.low), float(result.high)
+
+
+def within(value: float, error: float) -> tuple[float, float]:
+    """95 % interval of a mean with a standard error `error`, by the normal distribution.
+
+    >>> within(0.0, 0.5)
+    (-0.98, 0.98)
+    """
+    return float(value - 1.96 * error), float(value + 1.96 * error)
+
+
 def means(frame: pd.DataFrame, by: Sequence[str], value: str = "value") -> pd.DataFrame:
     """Mean, its interval (`low`, `high`), `median` and `n` of `value` in each group of `by`."""
     rows = []

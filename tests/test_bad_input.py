@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from initlab import data, files
-from initlab.claims import Check, Claim, interval, publish
+from initlab.claims import Check, Claim, interval, publish, share
 from initlab.cli import main
 from initlab.data import Data, DataError, load
 from initlab.init import (
@@ -246,6 +246,7 @@ PYTHON = {
     "an empty one": (lambda: interval([1, 2], []), ValueError, "not sizes [2, 0]"),
     "no pairs": (lambda: interval([1, 2], [1], paired=True), ValueError, "not of sizes [2, 1]"),
     "resamples": (lambda: interval([1, 2], resamples=0), ValueError, "must be ≥ 1, not 0"),
+    "a share of nothing": (lambda: share([]), ValueError, "needs one value or more, not 0"),
     "smoke": (lambda: publish([{"preset": "smoke"}]), ValueError, "of the laptop preset are"),
     # parameters
     "chapter": (lambda: read({}, PRESETS), ParameterError, "has no preset, device, seed, engine"),

@@ -8,6 +8,9 @@ from math import sqrt
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
 
 from initlab import claims
 from initlab.claims import MIME, Check, Claim, Scorecard
@@ -141,6 +144,18 @@ def test_a_paired_interval_uses_the_pairs():
     assert wide[1] - wide[0] > 10 * (high - low)
 
 
+@given(rate=st.floats(0.02, 0.98), n=st.integers(5, 40))
+@settings(max_examples=10, deadline=None)
+def test_the_interval_of_a_share_covers_it(rate, n):
+    """Over all outcomes of n trials, weighted by how likely they are; Wilson's dips to about 0.83."""
+    chances = stats.binom.pmf(np.arange(n + 1), n, rate)
+    ends = [claims.share([True] * k + [False] * (n - k)) for k in range(n + 1)]
+    covered = sum(c for c, (low, high) in zip(chances, ends, strict=True) if low <= rate <= high)
+    assert covered > 0.8
+    assert ends[0][0] == pytest.approx(0.0, abs=1e-12) and ends[0][1] > 0.05
+    assert ends[n][1] == pytest.approx(1.0) and ends[n][0] < 0.95
+
+
 def test_intervals_are_repeatable():
     x = np.arange(20.0)
     assert claims.interval(x) == claims.interval(x)
@@ -162,6 +177,7 @@ def test_the_published_claims_are_of_this_form():
         assert c["preset"] == "laptop"
         assert c["verdict"] in claims.VERDICTS
         assert c["verdict"] == verdict_again(c)
+        assert c["interval"] or "(exact)" in c["ours"], f"{c['id']} has no interval"
 
 
 def verdict_again(c) -> str:
