@@ -63,6 +63,22 @@ class Rule:
         raise NotImplementedError
 
 
+@spec
+class Gained(Rule):
+    """A rule that multiplies what it draws by a `gain`."""
+
+    gain: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse what is no finite number."""
+        check_number("gain", self.gain, negative=True)
+
+    @property
+    def label(self) -> str:
+        """The name, with the gain where it is not 1."""
+        return self.name if self.gain == 1 else f"{self.gain:.3g}× {self.name}"
+
+
 class Part(NamedTuple):
     """What one parameter starts as: drawn by `rule` with `fans`, or left alone (None) and `why`."""
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from initlab.init.contract import Rule, check_number
+from initlab.init.contract import Gained, Rule, check_number
 from initlab.init.fans import Fans
 from initlab.init.structured import Orthogonal
 from initlab.spec import spec
@@ -31,14 +31,13 @@ def _matrix_shape(what: str, shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 @spec
-class Dirac(Rule):
+class Dirac(Gained):
     """`gain` times the identity; for a convolution at its centre tap, so that images pass.
 
     Unit m copies input m mod n of the n that it sees: of a grouped convolution that keeps the
     number of channels, each group is an identity. A layer that narrows drops the last inputs.
     """
 
-    gain: float = 1.0
     name: ClassVar[str] = "Dirac"
     states: ClassVar[str] = "fixed"
     source: ClassVar[str] = "zagoruyko_2017"
@@ -49,15 +48,6 @@ class Dirac(Rule):
     formula: ClassVar[str] = r"W_{ij} = g\,\delta_{ij}, \text{ at the centre of a kernel}"
     preserves: ClassVar[str] = "its input, exactly"
     use: ClassVar[str] = "Layers that should do nothing at first."
-
-    def __post_init__(self) -> None:
-        """Refuse what is no finite number."""
-        check_number("gain", self.gain, negative=True)
-
-    @property
-    def label(self) -> str:
-        """The name, with the gain where it is not 1."""
-        return self.name if self.gain == 1 else f"{self.gain:.3g}× {self.name}"
 
     def stack(self, fans, shape, generator, count) -> Tensor:
         """See `Rule.stack`; draws nothing. Raises `ValueError` for a shape that is no matrix."""
@@ -106,29 +96,19 @@ class ZerO(Rule):
 
 
 @spec
-class DeltaOrthogonal(Rule):
+class DeltaOrthogonal(Gained):
     """`gain` times an orthogonal matrix at the centre of a kernel (Xiao et al. 2018).
 
     With at least as many outputs as inputs the convolution keeps the length of every image (with
     stride 1, and away from nothing: only the centre tap is not zero).
     """
 
-    gain: float = 1.0
     name: ClassVar[str] = "Delta-orthogonal"
     states: ClassVar[str] = "isometry"
     source: ClassVar[str] = "xiao_2018"
     formula: ClassVar[str] = r"W_{\text{centre}} = g\,Q,\; Q^\top Q = I"
     preserves: ClassVar[str] = "the length of every image, exactly, in a linear network"
     use: ClassVar[str] = "Very deep plain convolutional networks."
-
-    def __post_init__(self) -> None:
-        """Refuse what is no finite number."""
-        check_number("gain", self.gain, negative=True)
-
-    @property
-    def label(self) -> str:
-        """The name, with the gain where it is not 1."""
-        return self.name if self.gain == 1 else f"{self.gain:.3g}× {self.name}"
 
     def stack(self, fans, shape, generator, count) -> Tensor:
         """See `Rule.stack`; raises `ValueError` for a shape that is no matrix."""

@@ -8,35 +8,25 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from initlab.init.contract import Rule, check_number
+from initlab.init.contract import Gained
 from initlab.init.fans import Fans
 from initlab.spec import spec
 
 
 @spec
-class Orthogonal(Rule):
+class Orthogonal(Gained):
     """`gain` times a (semi-)orthogonal matrix, uniform over the group (Saxe et al. 2014).
 
     The weight is read as a matrix (outputs, inputs · kernel). Rows are orthonormal where there
     are fewer of them than columns, else columns. √2 is the critical gain of a square ReLU layer.
     """
 
-    gain: float = 1.0
     name: ClassVar[str] = "Orthogonal"
     states: ClassVar[str] = "isometry"
     source: ClassVar[str] = "saxe_2014"
     formula: ClassVar[str] = r"W = g\,Q,\; Q^\top Q = I \text{ or } QQ^\top = I"
     preserves: ClassVar[str] = "every length, exactly, in a linear network"
     use: ClassVar[str] = "Deep linear and tanh networks, recurrent matrices."
-
-    def __post_init__(self) -> None:
-        """Refuse what is no finite number."""
-        check_number("gain", self.gain, negative=True)
-
-    @property
-    def label(self) -> str:
-        """The name, with the gain where it is not 1."""
-        return self.name if self.gain == 1 else f"{self.gain:.3g}× {self.name}"
 
     def stack(self, fans, shape, generator, count) -> Tensor:
         """See `Rule.stack`; raises `ValueError` for a shape that is no matrix."""
