@@ -28,6 +28,7 @@ from benchmarks.growth import NETWORKS, growth
 from benchmarks.harness import Work, compared, interleaved
 from benchmarks.memory import memory
 from benchmarks.ours import Ours
+from benchmarks.parts import parts
 from benchmarks.peers import Peer, UnavailableError, peers
 from benchmarks.plan import plan
 
@@ -143,7 +144,7 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """Measure what is asked for, print it and write it."""
     given = parsed(arguments)
-    result: dict[str, Any] = {"about": about(), "rows": [], "peak": []}
+    result: dict[str, Any] = {"about": about(), "rows": [], "peak": [], "parts": []}
     if result["about"]["load"] > 0.5:
         print(f"This machine is busy (load {result['about']['load']}): spreads will be wide.")
     everyone, missing = peers()
@@ -162,6 +163,8 @@ def main(arguments: list[str] | None = None) -> None:
             for row in shares:
                 print(f"  {row['share']:6.1%} of {row['library']}, {row['shape']}")
     if not given.only:
+        for case in (c for letter in AGAINST_PEAK for c in orders(CASES[letter])):
+            result["parts"].append(parts(smaller(case) if given.quick else case, given.rounds))
         result["growth"] = growth(given.rounds, NETWORKS[:4] if given.quick else NETWORKS)
         result["memory"] = memory()
         result["cluster"] = cluster()

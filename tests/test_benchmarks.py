@@ -18,6 +18,7 @@ from benchmarks.cases import CASES, ORDERS, Training
 from benchmarks.growth import growth
 from benchmarks.harness import compared, interleaved
 from benchmarks.ours import Ours
+from benchmarks.parts import PARTS, REST, parts
 from benchmarks.peers import UnavailableError, peers
 from benchmarks.peers.loop import Tensors
 from benchmarks.peers.torch_func import Compiled
@@ -217,6 +218,17 @@ def test_growth_is_per_network():
     rows = growth(rounds=1, networks=(1, 4))
     assert [row["networks"] for row in rows] == [1, 4]
     assert all(row["spread"][0] <= row["seconds_per_network"] for row in rows)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_every_part_of_a_step_is_found_in_the_profile(order):
+    threads = torch.get_num_threads()
+    case = replace(CASES["a"], samples=512, order=order)
+    row = parts(case, rounds=2)
+    assert row["networks"] == 32 and row["order"] == order
+    assert set(row["milliseconds"]) == {*PARTS, REST}
+    assert all(spent > 0 for spent in row["milliseconds"].values())
+    assert torch.get_num_threads() == threads
 
 
 def test_peak_memory_sees_what_was_held_and_let_go():

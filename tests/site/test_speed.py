@@ -65,6 +65,15 @@ MEASURED = {
             "spread": [0.4, 0.5],
         }
     ],
+    "parts": [
+        {
+            "case": "case <a>",
+            "letter": "a",
+            "order": "shared",
+            "networks": 32,
+            "milliseconds": {"matrix products": 3.0, "update": 0.75, "the rest": 0.25},
+        }
+    ],
     "growth": [
         {"networks": n, "seconds_per_network": 0.1 / n, "spread": [0.09 / n, 0.12 / n]}
         for n in (1, 2, 4)
@@ -92,7 +101,8 @@ PAGE = "# Fast\n" + "".join(
     f"\n```{{speed}} {part}\n```\n" for part in ("about", "ratios", "table", "growth")
 )
 REST = "# More\n" + "".join(
-    f"\n```{{speed}} {part}\n```\n" for part in ("memory", "peak", "cluster", "plan", "file")
+    f"\n```{{speed}} {part}\n```\n"
+    for part in ("memory", "peak", "parts", "cluster", "plan", "file")
 )
 
 
@@ -145,6 +155,7 @@ def test_a_built_page(build):
     more = read(out / "book" / "more.html")
     assert "<td>initlab</td><td>512 MiB</td>" in more
     assert "<td>150 GFLOP/s</td><td>42% (40% to 50%)</td>" in more
+    assert "<td>32</td><td>3.00 (75%)</td><td>0.75 (19%)</td><td>0.25 (6%)</td>" in more
     assert "<td>2</td><td>11</td><td>1.8× (1.7 to 1.9)</td>" in more
     assert "<td>30 × 5,000</td><td>1.25 days</td><td>0.002 days at 50 TFLOP/s</td>" in more
     assert f"href='../{speed.FILE}'" in more
@@ -164,7 +175,7 @@ def test_without_the_file_the_build_fails(build):
         build(None)
 
 
-@pytest.mark.parametrize("name", ["rows", "growth", "memory", "plan"])
+@pytest.mark.parametrize("name", ["rows", "parts", "growth", "memory", "plan"])
 def test_a_partial_run_is_not_published(build, name):
     with pytest.raises(ExtensionError, match=rf"has no {name}; `make bench` without options"):
         build({**MEASURED, name: []})

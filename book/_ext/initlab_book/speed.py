@@ -25,7 +25,7 @@ FILE = "_static/benchmarks.json"
 ORDERS = {"shared": "blue", "own": "orange"}
 Measured = dict[str, Any]
 #: What a run without options has measured.
-WHOLE = ("about", "rows", "growth", "memory", "plan")
+WHOLE = ("about", "rows", "parts", "growth", "memory", "plan")
 
 
 def path(app: Sphinx) -> Path:
@@ -37,9 +37,7 @@ def read(file: Path) -> Measured:
     """What was measured; raises `ExtensionError` when the file is missing or not a whole run."""
     try:
         measured = json.loads(file.read_text(encoding="utf8"))
-        missing = [
-            name for name in ("about", "rows", "growth", "memory", "plan") if not measured.get(name)
-        ]
+        missing = [name for name in WHOLE if not measured.get(name)]
     except (OSError, ValueError) as error:
         raise ExtensionError(
             f"the measurements of speed in {file} cannot be read ({error}); "
@@ -206,6 +204,26 @@ def peak_table(measured: Measured) -> str:
     )
 
 
+def parts_table(measured: Measured) -> str:
+    """Where a step goes."""
+    rows = measured["parts"]
+    return table(
+        ["Case", "Order", "Networks", *(f"{name}, ms" for name in rows[0]["milliseconds"])],
+        [
+            [
+                f"({row['letter']}) {row['case']}",
+                row["order"],
+                str(row["networks"]),
+                *(
+                    f"{spent:.2f} ({spent / sum(row['milliseconds'].values()):.0%})"
+                    for spent in row["milliseconds"].values()
+                ),
+            ]
+            for row in rows
+        ],
+    )
+
+
 def plan_table(measured: Measured) -> str:
     """What the 15,000 models of the re-initialization study would cost."""
     return table(
@@ -245,6 +263,7 @@ PARTS: dict[str, Callable[[Measured], str]] = {
     "growth": growth_figure,
     "memory": memory_table,
     "peak": peak_table,
+    "parts": parts_table,
     "plan": plan_table,
     "cluster": cluster_table,
 }
