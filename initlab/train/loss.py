@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import log
 from typing import TypeAlias
 
 import torch
@@ -11,6 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from initlab.spec import spec
+
+#: The least probability in a gradient. No step is moved by a smaller one, but arithmetic with
+#: numbers that float32 can hardly hold takes several times as long, and confident networks are full
+#: of them.
+LEAST = 1e-30
 
 
 @spec
@@ -52,7 +58,7 @@ class CrossEntropy:
         logs = F.log_softmax(logits.transpose(-1, -2), -2)
         chosen = targets.expand(logits.shape[:-1]).unsqueeze(-2)
         losses = -logs.gather(-2, chosen).squeeze(-2).mean(-1)
-        g = logs.exp_()
+        g = logs.clamp_(min=log(LEAST)).exp_()
         g.scatter_add_(-2, chosen, g.new_full((), -1.0).expand(chosen.shape))
         return losses, g.div_(logits.shape[-2]).transpose(-1, -2)
 
@@ -100,6 +106,7 @@ class ClippedCrossEntropy:
         p = F.softmax(logits.transpose(-1, -2), -2)
         chosen = targets.expand(logits.shape[:-1]).unsqueeze(-2)
         right = p.gather(-2, chosen)
+        p.clamp_(min=LEAST)
         losses = -right.clamp(self.eps, 1 - self.eps).log().squeeze(-2).mean(-1)
         free = (right >= self.eps) & (right <= 1 - self.eps)
         p.scatter_add_(-2, chosen, p.new_full((), -1.0).expand(chosen.shape)).mul_(free)

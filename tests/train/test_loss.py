@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from initlab.train import ClippedCrossEntropy, CrossEntropy
-from initlab.train.loss import by_autograd
+from initlab.train.loss import LEAST, by_autograd
 
 R, B, C = 3, 7, 5
 LOSSES = [CrossEntropy(), CrossEntropy(0.1), ClippedCrossEntropy(), ClippedCrossEntropy(0.05)]
@@ -74,3 +74,17 @@ def test_a_certain_mistake_costs_the_clip_and_pulls_at_nothing():
 def test_impossible_clips_are_refused(eps):
     with pytest.raises(ValueError, match=r"eps must be > 0 and < 0\.5"):
         ClippedCrossEntropy(eps)
+
+
+@pytest.mark.parametrize("loss", [CrossEntropy(), ClippedCrossEntropy()], ids=type)
+def test_a_confident_network_has_no_numbers_that_are_slow(loss):
+    """Subnormal numbers cost several times as much; nothing that is larger may change for it."""
+    logits = 60 * torch.randn(3, 128, 62, generator=torch.Generator().manual_seed(0))
+    targets = torch.randint(62, (128,), generator=torch.Generator().manual_seed(1))
+    probabilities = logits.softmax(-1)
+    tiny = torch.finfo(torch.float32).tiny
+    assert ((probabilities > 0) & (probabilities < tiny)).any()
+    _, g = loss.gradient(logits.clone(), targets)
+    _, exact = by_autograd(loss, logits, targets)
+    assert not ((g != 0) & (g.abs() < tiny)).any()
+    torch.testing.assert_close(g, exact, rtol=1e-3, atol=LEAST)
