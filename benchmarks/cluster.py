@@ -1,7 +1,8 @@
 """The same sweep on one and on two nodes of one CPU each, on this machine's loopback.
 
 The nodes start before the clock, and so do their workers: what is measured is how the work is
-shared out, not how long Python takes to import torch. One and two nodes take turns.
+shared out, not how long Python takes to import torch. One and two nodes take turns, and so do a
+short and a long sweep: the last group to finish runs alone, and that weighs more in the short one.
 `python -m benchmarks.cluster` prints one line of JSON. It needs two idle cores: `load_before`
 should be below 0.5.
 """
@@ -65,35 +66,41 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cluster", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=80, help="of each of 16 groups")
+    parser.add_argument(
+        "--epochs", type=int, nargs="+", default=[20, 80], help="of each of 16 groups, by sweep"
+    )
     args = parser.parse_args()
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     load = os.getloadavg()[0]
-    times: dict[int, list[float]] = {1: [], 2: []}
+    times: dict[tuple[int, int], list[float]] = {(n, e): [] for n in (1, 2) for e in args.epochs}
     for _ in range(args.rounds):
-        for nodes in times:
+        for nodes in (1, 2):
             cluster = start(nodes)
             try:
                 # Held until the end: a Ray that is let go takes its workers along.
                 ray.init(cluster.address, log_to_driver=False)
                 while len(set(on_ray(sweep(1, 2 * nodes), warm, address=cluster.address))) < nodes:
                     pass  # until every node has a worker that has imported all it needs
-                times[nodes].append(seconds(sweep(args.epochs, 16), cluster.address))
+                for epochs in args.epochs:
+                    times[nodes, epochs].append(seconds(sweep(epochs, 16), cluster.address))
             finally:
                 ray.shutdown()
                 cluster.shutdown()
-    ratios = [one / two for one, two in zip(times[1], times[2], strict=True)]
-    print(
-        json.dumps(
+    rows = []
+    for epochs in args.epochs:
+        one, two = times[1, epochs], times[2, epochs]
+        ratios = [a / b for a, b in zip(one, two, strict=True)]
+        rows.append(
             {
-                "seconds_on_one_node": statistics.median(times[1]),
-                "seconds_on_two_nodes": statistics.median(times[2]),
+                "epochs": epochs,
+                "seconds_on_one_node": statistics.median(one),
+                "seconds_on_two_nodes": statistics.median(two),
                 "ratio": statistics.median(ratios),
                 "spread": [min(ratios), max(ratios)],
                 "load_before": load,
             }
         )
-    )
+    print(json.dumps(rows))
 
 
 if __name__ == "__main__":

@@ -79,12 +79,15 @@ MEASURED = {
         for n in (1, 2, 4)
     ],
     "memory": [{"peer": "initlab", "mib": 512}],
-    "cluster": {
-        "seconds_on_one_node": 20.0,
-        "seconds_on_two_nodes": 11.0,
-        "ratio": 1.8,
-        "spread": [1.7, 1.9],
-    },
+    "cluster": [
+        {
+            "epochs": 80,
+            "seconds_on_one_node": 20.0,
+            "seconds_on_two_nodes": 11.0,
+            "ratio": 1.8,
+            "spread": [1.7, 1.9],
+        }
+    ],
     "plan": [
         {
             "plan": "tiny",
@@ -156,7 +159,7 @@ def test_a_built_page(build):
     assert "<td>initlab</td><td>512 MiB</td>" in more
     assert "<td>150 GFLOP/s</td><td>42% (40% to 50%)</td>" in more
     assert "<td>32</td><td>3.00 (75%)</td><td>0.75 (19%)</td><td>0.25 (6%)</td>" in more
-    assert "<td>2</td><td>11</td><td>1.8× (1.7 to 1.9)</td>" in more
+    assert "<td>80</td><td>20</td><td>11</td><td>1.8× (1.7 to 1.9)</td>" in more
     assert "<td>30 × 5,000</td><td>1.25 days</td><td>0.002 days at 50 TFLOP/s</td>" in more
     assert f"href='../{speed.FILE}'" in more
     assert json.loads((out / speed.FILE).read_text()) == MEASURED

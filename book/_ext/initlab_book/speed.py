@@ -242,15 +242,20 @@ def plan_table(measured: Measured) -> str:
 
 
 def cluster_table(measured: Measured) -> str:
-    """The same sweep on one and on two nodes of a Ray cluster."""
-    row = measured.get("cluster")
-    if not row:
+    """The same sweeps on one and on two nodes of a Ray cluster."""
+    rows = measured.get("cluster")
+    if not rows:
         return "<p>Not measured in this run.</p>"
     return table(
-        ["Nodes of one core", "Seconds", "Speed-up"],
+        ["Epochs of each network", "Seconds on one node", "Seconds on two", "Speed-up"],
         [
-            ["1", number(row["seconds_on_one_node"]), "1×"],
-            ["2", number(row["seconds_on_two_nodes"]), ratio(row)],
+            [
+                str(row["epochs"]),
+                number(row["seconds_on_one_node"]),
+                number(row["seconds_on_two_nodes"]),
+                ratio(row),
+            ]
+            for row in rows
         ],
     )
 
