@@ -13,9 +13,9 @@ from torch import Tensor
 
 from initlab.spec import spec
 
-#: The least probability in a gradient. No step is moved by a smaller one, but arithmetic with
-#: numbers that float32 can hardly hold takes several times as long, and confident networks are full
-#: of them.
+#: The least probability in a gradient. Arithmetic with numbers that float32 can hardly hold takes
+#: several times as long, and confident networks are full of them. A step gains or loses its last
+#: digit by this at most, and that is rare: the first of a difference was seen after 14,000 steps.
 LEAST = 1e-30
 
 
