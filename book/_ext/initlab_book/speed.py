@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import shutil
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -153,7 +154,8 @@ def ratio_figure(measured: Measured) -> str:
     frame[["low", "high"]] = frame.pop("spread").to_list()
     panels = []
     for (letter, case), rows in frame.groupby(["letter", "case"], sort=False):
-        ax = plot.axes(f"({letter}) {case}", "times as fast", size=(5.0, 1.0 + 0.3 * len(rows)))
+        title = textwrap.fill(f"({letter}) {case}", 40)
+        ax = plot.axes(title, "times as fast", size=(5.0, 1.0 + 0.3 * len(rows)))
         ratio_bars(rows, ax)
         if rows.order.nunique() > 1:
             plot.legend(ax)
