@@ -189,3 +189,16 @@ def verdict_again(c) -> str:
         for k in c["checks"]
     ]
     return claims.REPRODUCED if all(held) else claims.PARTLY if any(held) else claims.NOT
+
+
+def test_a_statistic_without_a_value_has_no_interval_and_does_not_warn(recwarn):
+    def correlation(x):
+        return float(stats.spearmanr([1, 2, 3], x).statistic)
+
+    low, high = claims.interval([1.0, 1.0, 2.0], statistic=correlation)
+    assert np.isnan(low) and np.isnan(high) and not list(recwarn)
+    claim = Claim(
+        "X1", "s", "s", "p", 1, "laptop", 0.0, (Check("c", 0.5, interval=(low, high)),)
+    ).plain()
+    assert claim["interval"] in (None, [None, None], (None, None))
+    assert "–" in claims.table([claim]) and "nan" not in claims.table([claim])

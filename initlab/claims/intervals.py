@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -18,7 +19,8 @@ def interval(
     """95 % percentile-bootstrap interval of `statistic(*samples)`.
 
     Each sample is resampled by itself, or all together when `paired`. The resampling has a
-    fixed seed of its own. Samples without spread give a point.
+    fixed seed of its own. Samples without spread give a point. Where the statistic has no value on
+    some resample, such as a correlation of equal numbers, there is no interval: (nan, nan).
 
     Raises `ValueError` for no sample, an empty one, paired samples of different lengths and
     fewer than one resample.
@@ -37,15 +39,18 @@ def interval(
     if all(np.ptp(a) == 0 for a in arrays):
         point = float(statistic(*arrays))
         return point, point
-    result = stats.bootstrap(
-        arrays,
-        statistic,
-        paired=paired,
-        vectorized=False,
-        n_resamples=resamples,
-        method="percentile",
-        random_state=np.random.default_rng(0),
-    ).confidence_interval
+    with warnings.catch_warnings():  # what they warn of is said by the interval itself
+        for kind in (stats.DegenerateDataWarning, stats.ConstantInputWarning):
+            warnings.simplefilter("ignore", kind)
+        result = stats.bootstrap(
+            arrays,
+            statistic,
+            paired=paired,
+            vectorized=False,
+            n_resamples=resamples,
+            method="percentile",
+            random_state=np.random.default_rng(0),
+        ).confidence_interval
     return float(result.low), float(result.high)
 
 

@@ -46,7 +46,7 @@ class Scorecard:
 
 def measured(check: dict[str, Any]) -> str:
     """HTML of a plain check's value, its interval and what it is."""
-    value = "–" if check["value"] is None else number(check["value"])
+    value = number(check["value"])
     held = f" {bounds(check['interval'])}" if check["interval"] else ""
     return f"<b>{value}</b>{held}<br><small>{html.escape(check['what'])}</small>"
 
@@ -57,7 +57,7 @@ def table(claims: Sequence[dict[str, Any]]) -> str:
     for c in claims:
         checks = "".join(
             f"<li class='{'holds' if k['holds'] else 'fails'}'>{html.escape(k['what'])}: "
-            f"<b>{'–' if k['value'] is None else number(k['value'])}</b> {bounds(k['interval'])} "
+            f"<b>{number(k['value'])}</b> {bounds(k['interval'])} "
             f"(wanted {html.escape(k['wanted'])})</li>"
             for k in c["checks"]
         )
