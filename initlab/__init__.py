@@ -30,6 +30,7 @@ _HOME = {
     "LabelNoise": "noise",
     "LaterLayers": "reinit",
     "LayerWise": "reinit",
+    "LogisticRegression": "models",
     "Lengths": "measure",
     "MLP": "models",
     "MobileNetV2": "models",

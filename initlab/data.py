@@ -67,6 +67,10 @@ class Data:
     then count what is kept. `side` averages images down to `side` × `side` pixels, before they are
     scaled. `gain` is a factor on every scaled input.
 
+    With `validation` the samples to test on are not those of the test set, which is not read, but
+    the `test` samples of the training set that come after the first `train`: on them numbers are
+    tuned, so that the test set decides nothing.
+
     Raises `ValueError` for a name, scaling, size, class, side or gain that there is not.
     """
 
@@ -77,6 +81,7 @@ class Data:
     classes: tuple[int, ...] | None = None
     side: int | None = None
     gain: float = 1.0
+    validation: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no set can give."""
@@ -112,6 +117,14 @@ class Data:
             )
         if not 0 < self.gain < float("inf"):
             raise ValueError(f"gain must be a finite number > 0, not {self.gain!r}")
+        if self.validation and (
+            self.train is None or self.test is None or self.train + self.test > SIZES[self.name][0]
+        ):
+            raise ValueError(
+                "with validation, train and test must be given and lie within the "
+                f"{SIZES[self.name][0]:,} training samples of {self.name}, not {self.train} and "
+                f"{self.test}"
+            )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -174,21 +187,7 @@ def load(data: Data | str, device: str | torch.device = "cpu") -> DataSet:
 
 @lru_cache(maxsize=4)  # all of CIFAR-10 takes 740 MB as float32
 def _load(data: Data, device: str) -> DataSet:
-    if data.name == "digits":
-        train, test = _digits()
-    elif data.name == "gaussian":
-        train, test = _gaussian()
-    elif data.name == "emnist":
-        train, test = _split_again(_pixels(data.name, train=False))
-    elif data.name == "hasy":
-        train, test = _split_again(hasy.read(root()))
-    else:
-        train, test = _images(data.name)
-    if data.classes is not None:
-        new = np.full(CLASSES[data.name], -1)
-        new[list(data.classes)] = np.arange(len(data.classes))
-        train, test = (_kept(samples, new) for samples in (train, test))
-    (x, y), (x_test, y_test) = _first(train, data.train, 0), _first(test, data.test, 1)
+    (x, y), (x_test, y_test) = _samples(data)
     inputs = [torch.from_numpy(a).to(device, torch.float32) for a in (x, x_test)]
     if data.side is not None:
         inputs = [F.adaptive_avg_pool2d(a, data.side) for a in inputs]
@@ -200,6 +199,36 @@ def _load(data: Data, device: str) -> DataSet:
     classes = [torch.from_numpy(a).to(device, torch.int64) for a in (y, y_test)]
     splits = [Split(a, b) for a, b in zip(inputs, classes, strict=True)]
     return DataSet(data.name, train=splits[0], test=splits[1], classes=data.outputs)
+
+
+def _samples(data: Data) -> tuple[Arrays, Arrays]:
+    """The samples in use, for training and for testing."""
+    train, test = _splits(data)
+    if data.classes is not None:
+        new = np.full(CLASSES[data.name], -1)
+        new[list(data.classes)] = np.arange(len(data.classes))
+        train, test = (_kept(samples, new) for samples in (train, test))
+    if not data.validation:
+        return _first(train, data.train, 0), _first(test, data.test, 1)
+    assert data.train is not None and data.test is not None
+    x, y = _first(train, data.train + data.test, 0)
+    return (x[: data.train], y[: data.train]), (x[data.train :], y[data.train :])
+
+
+def _splits(data: Data) -> tuple[Arrays, Arrays]:
+    """The set's own splits; for validation there is no test set."""
+    if data.name == "digits":
+        train, test = _digits()
+    elif data.name == "gaussian":
+        train, test = _gaussian()
+    elif data.name == "emnist":
+        train, test = _split_again(_pixels(data.name, train=False))
+    elif data.name == "hasy":
+        train, test = _split_again(hasy.read(root()))
+    else:
+        train = _pixels(data.name, train=True)
+        test = train if data.validation else _pixels(data.name, train=False)
+    return train, (train[0][:0], train[1][:0]) if data.validation else test
 
 
 def _kept(samples: Arrays, new: np.ndarray) -> Arrays:
@@ -258,10 +287,6 @@ def _gaussian() -> tuple[Arrays, Arrays]:
 
     train, test = map(samples, SIZES["gaussian"])
     return train, test
-
-
-def _images(name: str) -> tuple[Arrays, Arrays]:
-    return _pixels(name, train=True), _pixels(name, train=False)
 
 
 def _pixels(name: str, *, train: bool) -> Arrays:

@@ -596,6 +596,8 @@ def test_gain_is_a_factor_on_every_scaled_input():
         ({"classes": (1, 2)}, "train and test must be given"),
         ({"side": 9}, "a whole number of pixels from 1 to 8"),
         ({"gain": 0.0}, "gain must be a finite number > 0, not 0.0"),
+        ({"validation": True}, "train and test must be given"),
+        ({"validation": True, "train": 1_300, "test": 300}, "within the 1,437 training samples"),
     ],
 )
 def test_choices_that_there_are_not(fields, says):
@@ -606,6 +608,38 @@ def test_choices_that_there_are_not(fields, says):
 def test_more_samples_than_the_classes_have():
     with pytest.raises(ValueError, match="1000 samples were asked for, but the chosen classes"):
         load(Data("digits", classes=(1, 2), train=1000, test=10))
+
+
+@pytest.mark.parametrize("name", ["digits", "gaussian", "fashion_mnist", "cifar10"])
+def test_validation_samples_are_of_the_training_set_and_not_trained_on(name):
+    if name in REAL:
+        need(name)
+    fields = dict(train=300, test=90)
+    plain = load(Data(name, **fields))
+    tuned = load(Data(name, **fields, validation=True))
+    more = load(Data(name, train=390, test=90))
+    assert torch.equal(tuned.train.x, plain.train.x)
+    assert torch.equal(tuned.test.x, more.train.x[300:])
+    assert torch.equal(tuned.test.y, more.train.y[300:])
+    assert not torch.equal(tuned.test.x, plain.test.x)
+
+
+def test_for_validation_the_test_set_is_not_even_read(monkeypatch):
+    need("fashion_mnist")
+    read = []
+    pixels = data._pixels
+    monkeypatch.setattr(
+        data, "_pixels", lambda n, *, train: read.append(train) or pixels(n, train=train)
+    )
+    load(Data("fashion_mnist", train=211, test=31, validation=True))
+    assert read == [True]
+    load(Data("fashion_mnist", train=211, test=31))
+    assert read == [True, True, False]
+
+
+def test_validation_of_some_classes():
+    chosen = Data("digits", classes=(3, 5), train=200, test=50, validation=True)
+    assert set(load(chosen).test.y.tolist()) == {0, 1}
 
 
 def test_what_is_new_leaves_old_keys_as_they_are():

@@ -200,7 +200,7 @@ class Displacement:
             )
 
     def see(
-        self, start: Mapping[str, Tensor], now: Mapping[str, Tensor], last: bool
+        self, start: Mapping[str, Tensor], now: Mapping[str, Tensor], last: bool, network=None
     ) -> list[tuple[int, str, float]]:
         """(layer, statistic, value) of one network, from its parameters at the start and now."""
         rows: list[tuple[int, str, float]] = []

@@ -4,10 +4,10 @@ A model is a value. `build` makes the ordinary `torch.nn.Module`, for a user's o
 for reading off the layers; `forward` computes many networks of that shape as one, from
 parameters stacked along a first axis. Both give the same numbers.
 
-Inside the `forward` of `MLP` and `ResidualMLP` the examples run along the last axis, so that a
-layer of `R` narrow networks is one batched matrix product over long contiguous rows. `ConvNet`
-is one grouped convolution. The residual networks, MobileNetV2 and DenseNet are computed one
-after the other.
+Inside the `forward` of `MLP`, `LogisticRegression` and `ResidualMLP` the examples run along the
+last axis, so that a layer of `R` narrow networks is one batched matrix product over long contiguous
+rows. `ConvNet` is one grouped convolution. The residual networks, MobileNetV2 and DenseNet are
+computed one after the other.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TypeAlias
 from initlab.models.activations import ACTIVATIONS, Activation, activation
 from initlab.models.conv import ConvNet
 from initlab.models.densenet import DenseNet
-from initlab.models.mlp import MLP, ResidualBlock, ResidualMLP
+from initlab.models.mlp import MLP, LogisticRegression, ResidualBlock, ResidualMLP
 from initlab.models.mobilenet import MobileNetV2
 from initlab.models.module import ModuleModel
 from initlab.models.resnet import PreActResNet18, ResNet18
@@ -26,7 +26,15 @@ from initlab.models.stacked import Params, Tap
 
 #: What a run may train: any of these specs.
 Model: TypeAlias = (
-    MLP | ResidualMLP | ConvNet | ResNet9 | ResNet18 | PreActResNet18 | MobileNetV2 | DenseNet
+    MLP
+    | LogisticRegression
+    | ResidualMLP
+    | ConvNet
+    | ResNet9
+    | ResNet18
+    | PreActResNet18
+    | MobileNetV2
+    | DenseNet
 )
 
 
@@ -45,6 +53,7 @@ __all__ = [
     "Activation",
     "ConvNet",
     "DenseNet",
+    "LogisticRegression",
     "MobileNetV2",
     "Model",
     "ModuleModel",

@@ -101,6 +101,44 @@ class MLP:
         return h.transpose(-1, -2)
 
 
+@spec
+class LogisticRegression:
+    """One linear layer from the inputs to the classes: the network without hidden layers.
+
+    Its loss has one valley, so that where it ends hardly depends on where it starts.
+    """
+
+    inputs: int = 784
+    outputs: int = 10
+    bias: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse impossible widths."""
+        check_widths("inputs and outputs", (self.inputs, self.outputs))
+
+    @property
+    def depth(self) -> int:
+        """Number of hidden layers."""
+        return 0
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one input."""
+        return (self.inputs,)
+
+    def build(self, device: str | torch.device = "cpu") -> nn.Module:
+        """The network as a `torch.nn.Module` with PyTorch's own initialization."""
+        head = nn.Linear(self.inputs, self.outputs, bias=self.bias, device=device)
+        return nn.Sequential(OrderedDict(head=head))
+
+    def forward(self, params: Params, x: Tensor, tap: Tap | None = None) -> Tensor:
+        """Outputs (R, B, outputs) of R networks on `x`, (B, inputs) shared or (R, B, inputs)."""
+        h = examples_last(x, self.inputs)
+        if tap:
+            tap(h)
+        return linear(params, "head", h).transpose(-1, -2)
+
+
 class ResidualBlock(nn.Module):
     """x + η N(x), where N is ReLU(W x + b), or W₂ ReLU(W₁ x + b₁) + b₂.
 

@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from initlab import data as data_module
 from initlab.init import Scheme, initialize
+from initlab.init.evaluate import buffers
 from initlab.measure.contract import Row
 from initlab.models import parameter_count
+from initlab.reinit import change
 from initlab.spec import canonical, key, seed_of
 from initlab.sweep.runs import Run
 from initlab.threads import in_threads
@@ -127,10 +129,21 @@ def initial(run: Run, device: str = "cpu") -> dict[str, Tensor]:
 def _start(run: Run, module: nn.Module, device: str) -> dict[str, Tensor]:
     """The parameters from which a run trains."""
     params = _initialize(run, module, 0, device)
-    if run.start is not None:
-        end = _ending(run.start.run, device)
-        params |= {n: end[n] for n in params if not n.startswith("head.")}
-    return params
+    if run.start is None:
+        return params
+    before, method = run.start.run, run.start.method
+    end = _ending(before, device)
+    if method is None:
+        return params | {n: end[n] for n in params if not n.startswith("head.")}
+    at = 1, 2  # the second of two stages
+    kept = {n: t.clone() for n, t in end.items() if n in params or run.start.kept_buffers}
+    change(
+        kept,
+        method.changes(module, *at),
+        method.draw(module, params, _generator(run, "stage", 1), device=device),
+        {n: float(torch.linalg.vector_norm(t)) for n, t in _start(before, module, device).items()},
+    )
+    return kept
 
 
 @lru_cache(maxsize=64)  # the runs of a group that start from one end are many
@@ -150,6 +163,9 @@ def _fit(runs: Sequence[Run], device: str) -> list[Outcome]:
     module = first.model.build("meta")
     data = data_module.load(first.data, device)
     starts = [_start(r, module, device) for r in runs]
+    if len({len(s) for s in starts}) > 1:
+        new = buffers(module, torch.device(device))  # of those that do not go on with any
+        starts = [{n: t for n, t in new.items() if t.is_floating_point()} | s for s in starts]
     orders = {r.order: torch.Generator().manual_seed(seed_of(r.order, "order")) for r in runs}
     labels = {r.noise: r.noise(data.train.y, data.classes) for r in runs if r.noise is not None}
     targets = None

@@ -16,10 +16,11 @@ from initlab.augment import Augment
 from initlab.data import Data
 from initlab.init import MuP, Rule, Scheme, Zeros
 from initlab.measure import Measure
+from initlab.measure.condition import Condition
 from initlab.measure.displacement import Displacement
 from initlab.models import Model
 from initlab.noise import LabelNoise
-from initlab.reinit import Stages
+from initlab.reinit import Method, Stages
 from initlab.spec import flat, from_plain, key, spec, to_plain
 from initlab.train import (
     SGD,
@@ -42,9 +43,10 @@ class Run:
     With a `budget` the run trains one network on `data`; with `measure` it draws `networks`
     networks and reports what it measures of them at initialization. `seed` decides the weights,
     `order` the batches and their augmentation, the seed of `noise` the wrong labels; by default all
-    runs share batches and labels, so that they can be compared in pairs. With a `start` the layers
-    below the head begin where another run ended. With `stages` the network is re-initialized on the
-    way; what is drawn then is of `init`, from a seed of its own for each stage.
+    runs share batches and labels, so that they can be compared in pairs. With a `start` the network
+    begins where another run ended, or the layers below its head do. With `stages` the network is
+    re-initialized on the way; what is drawn then is of `init`, from a seed of its own for each
+    stage.
     """
 
     model: Model
@@ -62,7 +64,7 @@ class Run:
     noise: LabelNoise | None = None
     augment: Augment | None = None
     curves: Curves | None = None
-    watch: Displacement | None = None
+    watch: Displacement | Condition | None = None
     start: Pretrained | None = None
     stages: Stages | None = None
 
@@ -94,10 +96,12 @@ class Run:
         if self.start is not None:
             before, here = (to_plain(r.model) for r in (self.start.run, self))
             outputs = before.pop("outputs", 0), here.pop("outputs", 0)
-            if before != here or None in outputs:
+            other_head = outputs[0] != outputs[1] and self.start.method is not None
+            if before != here or None in outputs or other_head:
                 raise ValueError(
                     "a run starts from the end of a run of the same model; only the number of "
-                    f"outputs may differ: {self.start.run.model} and {self.model}"
+                    "outputs may differ, and not where a method keeps the head: "
+                    f"{self.start.run.model} and {self.model}"
                 )
 
 
@@ -109,12 +113,21 @@ def _layers(model: Model) -> nn.Module:
 
 @spec
 class Pretrained:
-    """Start where training `run` ended, in all layers but the head, which `Run.init` draws anew."""
+    """Start where training `run` ended, in all layers but the head, which `Run.init` draws anew.
+
+    With a `method` of re-initialization it is a start from all layers, the head among them, as the
+    method changes them at the second of two stages: `ShrinkPerturb(1.0, 0.0)` is the warm start of
+    Ash & Adams 2020, `ShrinkPerturb()` their remedy. θ′ is what `Run.init` draws from the run's own
+    seed, so that `Full()` is the run without a start. `buffers`, the running statistics of
+    normalization, are "fresh" or "kept", by default as the method has them.
+    """
 
     run: Run
+    method: Method | None = None
+    buffers: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a run that does not train."""
+        """Refuse a run that does not train, and what a start cannot be changed by."""
         if self.run.budget is None:
             raise ValueError("a run can start from the end of a run that trains; this one does not")
         if self.run.stages is not None and self.run.stages.method.normalizes:
@@ -122,6 +135,20 @@ class Pretrained:
                 "a run cannot start from the end of one whose network was normalized on the way: "
                 "its layers would miss that; give its method normalize=False"
             )
+        if self.method is not None and self.method.normalizes:
+            raise ValueError(
+                f"{self.method.label} normalizes, which only stages of one run can: give it "
+                "normalize=False"
+            )
+        if self.buffers not in (None, "fresh", "kept"):
+            raise ValueError(f"buffers must be 'fresh', 'kept' or None, not {self.buffers!r}")
+        if self.buffers is not None and self.method is None:
+            raise ValueError("buffers are for a start with a method")
+
+    @property
+    def kept_buffers(self) -> bool:
+        """Whether running statistics go on from where the other run ended."""
+        return self.method is not None and (self.buffers or self.method.buffers) == "kept"
 
 
 def grid(base: Run, **axes: Iterable[Any]) -> list[Run]:

@@ -29,9 +29,13 @@ class Batches:
         batch_size: int,
         orders: Sequence[torch.Generator],
         augment: Augment | None,
+        image: tuple[int, ...],
     ) -> None:
-        """`orders` has one generator per network; targets are shared or one set per network."""
+        """`orders` has one generator per network; targets are shared or one set per network.
+        `image` is the shape that inputs are augmented in.
+        """
         self.train, self.batch_size, self.augment = train, batch_size, augment
+        self.image = image
         self.orders = list(orders)
         self.own_labels = per_network(train.y)
         self.count = len(train.x)
@@ -69,12 +73,15 @@ class Batches:
         return x, y
 
     def _augmented(self, augment: Augment, x: Tensor) -> Tensor:
+        def changed(x: Tensor, g: torch.Generator) -> Tensor:
+            return augment(x.reshape(-1, *self.image), g).reshape(x.shape)
+
         if self.shuffled.dim() == 1:
-            return augment(x, self.orders[0])
+            return changed(x, self.orders[0])
         drawn: dict[int, Tensor] = {}
         for row, g in enumerate(self.orders):  # networks with one order see one augmentation
             if id(g) not in drawn:
-                drawn[id(g)] = augment(x[row], g)
+                drawn[id(g)] = changed(x[row], g)
         return torch.stack([drawn[id(g)] for g in self.orders])
 
     def keep(self, rows: Sequence[int]) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import ceil
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from initlab.spec import spec
 
@@ -20,6 +20,7 @@ STATISTICS = (
     "norm",
     "distance",
     "grad_norm",
+    "wrong_fitted",
 )
 
 
@@ -91,7 +92,9 @@ class Curves:
 
     Losses and accuracies are those of the whole training or test set, in evaluation mode;
     `norm` is ‖θ‖ and `distance` ‖θ − θ₀‖, over all parameters; `grad_norm` is the length of the
-    gradient of the batch that the step before was made on; there is none at step 0.
+    gradient of the batch that the step before was made on; there is none at step 0. `wrong_fitted`
+    is the share of the wrong training labels that the network gives out: what it knows by heart. A
+    run without label noise has none.
     """
 
     statistics: tuple[str, ...] = ("train_loss", "test_accuracy")
@@ -112,6 +115,10 @@ class Curves:
         return {0} | spaced(last, self.resolution)
 
 
+#: A network as a module, which is only to be read, and its first so many training samples.
+Network: TypeAlias = Callable[[int], tuple[nn.Module, Tensor, Tensor]]
+
+
 class Watch(Protocol):
     """Who looks at the parameters of each network: at step 0, log-spaced by `resolution`, and at
     its end.
@@ -122,7 +129,11 @@ class Watch(Protocol):
         """Each look is at most 1 + `resolution` times as late as the one before."""
 
     def see(
-        self, start: Mapping[str, Tensor], now: Mapping[str, Tensor], last: bool
+        self,
+        start: Mapping[str, Tensor],
+        now: Mapping[str, Tensor],
+        last: bool,
+        network: Network | None = None,
     ) -> list[tuple[int, str, float]]:
         """(layer, statistic, value) of one network; `last` at its end."""
 

@@ -51,6 +51,14 @@ def evaluate(
     return total / len(split.x), right / len(split.x)
 
 
+def fitted(networks: Stacked | Rows, train: Split, truth: Tensor) -> Tensor:
+    """Share of the labels that differ from the `truth`, (N,), that each network gives out: (R,)."""
+    y = train.y.expand(len(networks.theta[0]), -1)
+    given = torch.cat([networks.predict(x).argmax(-1) for x in train.x.split(EVALUATED)], -1)
+    wrong = y != truth
+    return ((given == y) & wrong).sum(-1) / wrong.sum(-1)
+
+
 def tenth(split: Split) -> Split:
     """Every tenth example."""
     y = split.y[:, ::10] if per_network(split.y) else split.y[::10]

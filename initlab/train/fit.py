@@ -54,17 +54,17 @@ def fit(
     `optimizer` and `order` are one for all networks, or one for each; networks whose order is
     the same generator see the same batches, drawn anew for every epoch. `targets` replaces the
     training classes: (N,) or (R, N) classes, or soft targets (N, classes) or (R, N, classes).
-    Inputs are flattened when the model takes vectors. `precision` is "float32", "tf32" (only
-    changes products on CUDA) or "bf16" (autocast). `rates` multiplies the learning rate of the
-    parameters that it names, as `torch.optim`'s parameter groups do, for all networks alike or with
-    one mapping for each; the others keep theirs. The group is cut into parts that are fast to
-    train at once; on the CPU they are shared out among torch's threads. The generators are copied,
-    not moved on.
+    Inputs are flattened when the model takes vectors, after images were augmented. `precision` is
+    "float32", "tf32" (only changes products on CUDA) or "bf16" (autocast). `rates` multiplies the
+    learning rate of the parameters that it names, as `torch.optim`'s parameter groups do, for all
+    networks alike or with one mapping for each; the others keep theirs. The group is cut into
+    parts that are fast to train at once; on the CPU they are shared out among torch's threads. The
+    generators are copied, not moved on.
 
     With `stages`, one for all or one for each network with a method of its own, networks are
     re-initialized on the way: `fresh(r, s)` is the θ′ of network r where stage s (from 1) begins,
-    by name, such as `stages.method.draw(module, rule, generator)`. Curves then have, at the end of
-    every stage, `stage_train_accuracy`, `stage_test_accuracy` and, with a teacher, the
+    by name, such as `stages.method.draw(module, rule, generator)`. Curves, if any, then have, at
+    the end of every stage, `stage_train_accuracy`, `stage_test_accuracy` and, with a teacher, the
     `ensemble_accuracy` of the mean probabilities of all students so far (the first stage is their
     teacher and none of them). The loss of a run that is taught is that against its teacher.
 
@@ -72,6 +72,7 @@ def fit(
 
     Raises `ValueError` when model, data, targets and numbers of networks do not fit together.
     """
+    image, truth = data.shape, None
     data = shaped(model, data)
     R = next(iter(params.values())).shape[0]
     optimizers, orders = each("optimizer", optimizer, R), each("order", order, R)
@@ -79,7 +80,9 @@ def fit(
     if precision not in PRECISIONS:
         raise ValueError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
     if targets is not None:
-        data = relabelled(data, targets, R)
+        right, data = data.train.y, relabelled(data, targets, R)
+        if not data.train.y.is_floating_point() and bool((data.train.y != right).any()):
+            truth = right
     staged = None if stages is None else each("stages", stages, R)
     if staged is not None:
         check_stages(staged, budget)
@@ -107,6 +110,8 @@ def fit(
             {name: f if isinstance(f, float) else f[cut] for name, f in multipliers.items()},
             None if staged is None else staged[cut],
             None if fresh is None else lambda r, stage: fresh(rows.start + r, stage),
+            image,
+            truth,
         ).run()
 
     cpu = data.train.x.device.type == "cpu"

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from initlab.models import Model, Params
 from initlab.reinit.normalize import restore
@@ -53,6 +53,14 @@ class Stacked:
         if rows is not None:
             params = {name: t[rows] for name, t in params.items()}
         return self.model.forward(params, x)
+
+    @torch.no_grad()
+    def module(self, row: int) -> nn.Module:
+        """One network as a module with values of its own."""
+        module = self.model.build(self.theta[0].device)
+        for p, t in zip(module.parameters(), self.theta, strict=True):
+            p.copy_(t[row])
+        return module
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these networks only."""
@@ -113,6 +121,10 @@ class Rows:
         chosen = range(len(self.modules)) if rows is None else rows
         shared = self._shared(x)
         return torch.stack([self.modules[r].eval()(x if shared else x[r]) for r in chosen])
+
+    def module(self, row: int) -> nn.Module:
+        """One network itself, only to be read."""
+        return self.modules[row]
 
     def _shared(self, x: Tensor) -> bool:
         return x.dim() == 1 + len(self.model.input_shape)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from initlab.data import Split
+from initlab.train.batches import per_network
 from initlab.train.budget import Curves, Watch, spaced
-from initlab.train.evaluate import evaluate
+from initlab.train.evaluate import evaluate, fitted
 from initlab.train.group import Rows, Stacked
 from initlab.train.loss import Loss
 
@@ -27,9 +28,12 @@ class Notes:
         group: Stacked | Rows,
         last: int,
         ends: Collection[int],
+        truth: Tensor | None,
     ) -> None:
-        """Before the first step of `last`; the ends of stages are looked at too."""
-        self.curves, self.watch = curves, watch
+        """Before the first step of `last`; the ends of stages are looked at too. `truth` are the
+        right classes where the training labels are not all right.
+        """
+        self.curves, self.watch, self.truth = curves, watch, truth
         self.look_at = curves.steps(last) | set(ends) if curves else set()
         self.watch_at = {0} | spaced(last - 1, watch.resolution) | set(ends) if watch else set()
         R = len(group.theta[0])
@@ -58,7 +62,7 @@ class Notes:
         """Note the statistics that are followed, if `step` is one to look at."""
         if step in self.watch_at:
             for row, run in enumerate(alive):
-                self.see(row, run, step, group, last=False)
+                self.see(row, run, step, group, train, last=False)
         if step not in self.look_at or self.curves is None:
             return
         wanted, found = self.curves.statistics, {}
@@ -73,6 +77,8 @@ class Notes:
             found["distance"] = _lengths(moved)
         if self.pulls is not None:
             found["grad_norm"] = self.pulls
+        if "wrong_fitted" in wanted and self.truth is not None:
+            found["wrong_fitted"] = fitted(group, train, self.truth)
         for name in wanted:
             if name in found:
                 self.add(step, name, found[name], alive)
@@ -82,7 +88,9 @@ class Notes:
         for run, value in zip(alive, values.tolist(), strict=True):
             self.curve[run].append((step, name, value))
 
-    def see(self, row: int, run: int, step: int, group: Stacked | Rows, last: bool) -> None:
+    def see(
+        self, row: int, run: int, step: int, group: Stacked | Rows, train: Split, last: bool
+    ) -> None:
         """Show one network to whoever watches; its end takes the place of a look at that step."""
         if self.watch is None:
             return
@@ -91,7 +99,12 @@ class Notes:
             for tensors in (self.start, group.theta)
         )
         before = [seen for seen in self.seen[run] if not last or seen[1] != step]
-        rows = self.watch.see(start, now, last)
+
+        def network(count: int) -> tuple[nn.Module, Tensor, Tensor]:
+            y = train.y[row] if per_network(train.y) else train.y
+            return group.module(row), train.x[:count], y[:count]
+
+        rows = self.watch.see(start, now, last, network)
         self.seen[run] = [*before, *((layer, step, name, v) for layer, name, v in rows)]
 
     def keep(self, rows: Sequence[int]) -> None:

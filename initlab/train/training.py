@@ -50,8 +50,12 @@ class Training:
         rates: Mapping[str, float | Tensor],
         stages: Sequence[Stages] | None,
         fresh: Fresh | None,
+        image: tuple[int, ...],
+        truth: Tensor | None,
     ) -> None:
-        """What `fit` takes, of one part of its networks."""
+        """What `fit` takes, of one part of its networks; images have the shape `image`, whatever
+        the model takes.
+        """
         self.data, self.budget, self.loss, self.schedule = data, budget, loss, schedule
         self.precision = precision
         # A normalization that comes later is hooked into modules.
@@ -59,7 +63,7 @@ class Training:
         self.group = Rows(model, params) if hooked else grouped(model, params)
         own = [rates.get(name, 1.0) for name in self.group.names] if rates else None
         self.update = Step(optimizers, self.group.theta, own)
-        self.batches = Batches(data.train, budget.batch_size, orders, augment)
+        self.batches = Batches(data.train, budget.batch_size, orders, augment, image)
         R, per_epoch = len(optimizers), self.batches.steps
         self.staged, self.last = None, per_epoch * budget.epochs
         if stages is not None and fresh is not None:
@@ -70,7 +74,7 @@ class Training:
         self.best = torch.full_like(self.total, torch.inf)
         self.outcomes: dict[int, Outcome] = {}
         ends = self.staged.ends if self.staged else ()
-        self.notes = Notes(curves, watch, self.group, self.last, ends)
+        self.notes = Notes(curves, watch, self.group, self.last, ends, truth)
 
     def run(self) -> list[Outcome]:
         """Train until every network has ended."""
@@ -105,7 +109,7 @@ class Training:
                 if self.budget.patience is not None:
                     self.total += self.losses
                 self._look(step + 1)
-                if step + 1 in ends:
+                if step + 1 in ends and self.notes.curves is not None:
                     self._stage_ended(step + 1)
                 if step + 1 in check_at:
                     self._check(step + 1, per_epoch, last)
@@ -156,7 +160,7 @@ class Training:
             params = {name: t[list(rows)] for name, t in params.items()}
         for i, (row, accuracy) in enumerate(zip(rows, seen, strict=True)):
             run, loss = self.alive[row], float(self.losses[row])
-            self.notes.see(row, run, step, self.group, last=True)
+            self.notes.see(row, run, step, self.group, self.batches.train, last=True)
             self.outcomes[run] = Outcome(
                 epochs=(step if reached[row] else self.last) / per_epoch,
                 reached=reached[row],

@@ -8,10 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from initlab.init import HeNormal, Normal, initialize
-from initlab.models import ACTIVATIONS, MLP, ConvNet, ResidualMLP, parameter_count
+from initlab.models import (
+    ACTIVATIONS,
+    MLP,
+    ConvNet,
+    LogisticRegression,
+    ResidualMLP,
+    parameter_count,
+)
 
 MODELS = {
     "mlp": MLP((7, 5, 3), inputs=4, outputs=2),
+    "no hidden layer": LogisticRegression(4, 3),
     "no head": MLP((7, 5), inputs=4, outputs=None),
     "no bias": MLP((7, 5), inputs=4, outputs=2, bias=False),
     "batch norm": MLP((7, 5), inputs=4, outputs=2, norm="batch"),

@@ -25,6 +25,7 @@ from initlab.train import (
     Curves,
     fit,
 )
+from initlab.train.batches import Batches
 from initlab.train.dense import Dense
 from initlab.train.group import Stacked
 
@@ -343,3 +344,19 @@ def test_what_does_not_fit_is_refused(more, says):
     with pytest.raises(ValueError) as error:
         fit(MODELS["mlp"], starts(MODELS["mlp"], 3), data(), budget=Budget(epochs=1), **given)
     assert says in str(error.value)
+
+
+@pytest.mark.parametrize("seeds", [(1, 1), (1, 2)])
+def test_vectors_are_augmented_as_the_images_that_they_were(seeds):
+    augment, samples = Augment(crop=2, cutout=3), load(Data("digits", train=50, test=10)).train
+
+    def second_batch(split):
+        drawn = {s: torch.Generator().manual_seed(s) for s in seeds}
+        batches = Batches(split, 20, [drawn[s] for s in seeds], augment, (1, 8, 8))
+        batches.shuffle()
+        return batches.batch(1)[0], split.x[batches.shuffled[..., 20:40]]
+
+    images, plain = second_batch(samples)
+    vectors, _ = second_batch(Split(samples.x.flatten(1), samples.y))
+    assert vectors.shape[-1] == 64 and torch.equal(vectors, images.flatten(-3))
+    assert not torch.equal(images, plain)

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from initlab.data import Data, DataSet, load
 from initlab.init import HeNormal, Normal, initialize
 from initlab.models import MLP, ConvNet, DenseNet
+from initlab.noise import LabelNoise
 from initlab.reinit import (
     Full,
     Head,
@@ -35,6 +36,7 @@ from initlab.train import (
     fit,
 )
 from initlab.train.loss import Taught
+from initlab.train.training import Training
 from tests.train.test_exact import assert_same
 
 LR = 0.01
@@ -62,7 +64,11 @@ def starts(model, count: int) -> dict[str, torch.Tensor]:
 
 
 def train(model, params, stages, optimizer=None, networks=None, **more):
-    """`fit`, with a θ′ for each network, by its number in `networks`, and stage."""
+    """`fit`, with a θ′ for each network, by its number in `networks`, and stage.
+
+    Where there are stages, their ends are looked at.
+    """
+    more.setdefault("curves", None if stages is None else Curves(("test_accuracy",), 9.0))
     R, plans = len(next(iter(params.values()))), stages if isinstance(stages, list) else [stages]
     module, networks = model.build("meta"), networks or range(len(next(iter(params.values()))))
 
@@ -347,3 +353,42 @@ def test_stages_need_something_to_draw():
         fit(model, starts(model, 1), data(), stages=Stages(Full(), 2), **given)
     with pytest.raises(ValueError, match="2 values of stages were given for 1 networks"):
         fit(model, starts(model, 1), data(), stages=[Stages(Full(), 2)] * 2, **given)
+
+
+def test_wrong_labels_that_a_network_knows_by_heart():
+    """Against a count over its own predictions, for each network its own wrong labels."""
+    model, samples = MODELS["mlp"], data()
+    truth = samples.train.y
+    labels = torch.stack([LabelNoise(rate, seed=s)(truth, 10) for rate, s in ((0.2, 0), (0.4, 1))])
+    params = starts(model, 2)
+    curves = Curves(("wrong_fitted", "train_accuracy"), resolution=9.0)
+    stages = Stages(ShrinkPerturb(), 2)
+    outcomes = train(model, params, stages, targets=labels, curves=curves)
+    for outcome, own in zip(outcomes, labels, strict=True):
+        found = looks(outcome, "wrong_fitted")
+        assert 10 in found  # the end of a stage is looked at
+        end = {n: t.unsqueeze(0) for n, t in outcome.params.items()}
+        given = model.forward(end, samples.train.x.flatten(1)).argmax(-1)[0]
+        wrong = own != truth
+        assert found[max(found)] == pytest.approx(float((given == own)[wrong].float().mean()))
+    plain = train(model, params, stages, curves=curves)
+    assert not looks(plain[0], "wrong_fitted") and looks(plain[0], "train_accuracy")
+
+
+@pytest.mark.parametrize(
+    "stages",
+    [None, Stages(ShrinkPerturb(), 2), Stages(Full(), 2, teacher="alone")],
+    ids=["standard", "shrink and perturb", "born again"],
+)
+def test_the_test_set_is_read_once_where_no_curves_are_asked_for(stages, monkeypatch):
+    """When training has ended, and never before."""
+    read, whole, model = [], Training._whole, MODELS["mlp"]
+
+    def counted(self, split, rows):
+        read.append((split is self.data.test, list(rows), bool(self.alive)))
+        return whole(self, split, rows)
+
+    monkeypatch.setattr(Training, "_whole", counted)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    train(model, starts(model, 2), stages, curves=None)
+    assert read == [(True, [0, 1], True)]
