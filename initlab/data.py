@@ -1,14 +1,14 @@
 """Named data sets as tensors that live on the device.
 
-`digits` and `gaussian` are always there. `mnist`, `fashion_mnist`, `cifar10` and `emnist` are read
-by torchvision's classes from files that `initlab.files` has checked or had downloaded; `hasy` is
-read where a user has put it (`initlab.hasy`).
+`digits` and `gaussian` are always there. `mnist`, `fashion_mnist`, `cifar10`, `cifar100` and
+`emnist` are read by torchvision's classes from files that `initlab.files` has checked or had
+downloaded; `hasy` and `tiny_imagenet` are read where a user has put them (`initlab.pictures`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import prod
 from typing import TypeAlias
 
@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from initlab import hasy
+from initlab import pictures
 from initlab.files import DataError, ensure, root, torchvision_class
 from initlab.spec import spec
 
@@ -30,24 +30,28 @@ SHAPES: dict[str, tuple[int, ...]] = {
     "mnist": (1, 28, 28),
     "fashion_mnist": (1, 28, 28),
     "cifar10": (3, 32, 32),
+    "cifar100": (3, 32, 32),
     "emnist": (1, 28, 28),
-    "hasy": hasy.SHAPE,
+    **pictures.SHAPES,
 }
 NAMES = tuple(SHAPES)
 SCALINGS = ("unit", "raw", "standard")
 #: Number of classes of each set.
-CLASSES = {name: 10 for name in NAMES} | {"emnist": 62, "hasy": hasy.CLASSES}
+CLASSES = {name: 10 for name in NAMES} | {"cifar100": 100, "emnist": 62} | pictures.CLASSES
 
 #: Training and test samples of each set. Of EMNIST ByClass only the test split is used, and it is
-#: split again, as HASYv2 is: one in ten of a fixed permutation are for testing.
+#: split again, as HASYv2 is: one in ten of a fixed permutation are for testing. Tiny ImageNet is
+#: tested on its validation samples, because its test samples have no labels.
 SIZES = {
     "digits": (1_437, 360),
     "gaussian": (2_000, 500),
     "mnist": (60_000, 10_000),
     "fashion_mnist": (60_000, 10_000),
     "cifar10": (50_000, 10_000),
+    "cifar100": (50_000, 10_000),
     "emnist": (104_691, 11_632),
     "hasy": (151_410, 16_823),
+    "tiny_imagenet": (100_000, 10_000),
 }
 Arrays: TypeAlias = tuple[np.ndarray, np.ndarray]
 
@@ -185,7 +189,7 @@ def load(data: Data | str, device: str | torch.device = "cpu") -> DataSet:
     return _load(Data(data) if not isinstance(data, Data) else data, str(torch.device(device)))
 
 
-@lru_cache(maxsize=4)  # all of CIFAR-10 takes 740 MB as float32
+@lru_cache(maxsize=4)  # all of CIFAR-10 takes 740 MB as float32, all of Tiny ImageNet 5.4 GB
 def _load(data: Data, device: str) -> DataSet:
     (x, y), (x_test, y_test) = _samples(data)
     inputs = [torch.from_numpy(a).to(device, torch.float32) for a in (x, x_test)]
@@ -224,10 +228,11 @@ def _splits(data: Data) -> tuple[Arrays, Arrays]:
     elif data.name == "emnist":
         train, test = _split_again(_pixels(data.name, train=False))
     elif data.name == "hasy":
-        train, test = _split_again(hasy.read(root()))
+        train, test = _split_again(pictures.read_hasy(root()))
     else:
-        train = _pixels(data.name, train=True)
-        test = train if data.validation else _pixels(data.name, train=False)
+        read = _photographs if data.name == "tiny_imagenet" else partial(_pixels, data.name)
+        train = read(train=True)
+        test = train if data.validation else read(train=False)
     return train, (train[0][:0], train[1][:0]) if data.validation else test
 
 
@@ -296,6 +301,10 @@ def _pixels(name: str, *, train: bool) -> Arrays:
     x = np.asarray(samples.data)
     x = x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2)
     return np.ascontiguousarray(x), np.asarray(samples.targets)
+
+
+def _photographs(*, train: bool) -> Arrays:
+    return pictures.read_tiny_imagenet(root(), train=train)
 
 
 def _split_again(samples: Arrays) -> tuple[Arrays, Arrays]:

@@ -53,12 +53,12 @@ def idx_header(file: str) -> bytes:
     return bytes((0, 0, 8, len(shape))) + b"".join(n.to_bytes(4, "big") for n in shape)
 
 
-def _idx_files(which: int) -> dict[str, tuple[int, str | None]]:
+def _idx_files(which: int) -> dict[str, tuple[int | None, str | None]]:
     return {f: (len(idx_header(f)) + prod(s), md5s[which]) for f, (s, md5s) in IDX.items()}
 
 
-#: Where a torchvision root has a set, and its files there: name → (bytes, md5, None if not known).
-FILES: dict[str, tuple[str, dict[str, tuple[int, str | None]]]] = {
+#: Where a torchvision root has a set, and its files there: name → (bytes, md5), None if not known.
+FILES: dict[str, tuple[str, dict[str, tuple[int | None, str | None]]]] = {
     "mnist": ("MNIST/raw", _idx_files(0)),
     "fashion_mnist": ("FashionMNIST/raw", _idx_files(1)),
     "cifar10": (
@@ -71,6 +71,14 @@ FILES: dict[str, tuple[str, dict[str, tuple[int, str | None]]]] = {
             "data_batch_5": (31_035_623, "482c414d41f54cd18b22e5b47cb7c3cb"),
             "test_batch": (31_035_526, "40351d587109b95175f43aff81a1287e"),
             "batches.meta": (158, "5ff9c542aee3614f3951f8cda6e48888"),
+        },
+    ),
+    "cifar100": (
+        "cifar-100-python",
+        {
+            "train": (None, "16019d7e3df5f24257cddd939b257f8d"),
+            "test": (None, "f0ef6b0ae62326f3e7ffdfab6717acfc"),
+            "meta": (None, "7973b15100ade9c7d40fb424638fde48"),
         },
     ),
     "emnist": (
@@ -86,11 +94,16 @@ ABOUT = {
     "mnist": "70,000 handwritten digits of 28×28 pixels",
     "fashion_mnist": "70,000 pieces of clothing of 28×28 pixels",
     "cifar10": "60,000 colour photographs of 32×32 pixels",
+    "cifar100": "60,000 colour photographs of 32×32 pixels, of 100 classes",
     "emnist": "116,323 digits and letters of 28×28 pixels: ByClass' test split, split again 90/10",
     "hasy": "168,233 symbols of 32×32 pixels (HASYv2), where you have put it; split 90/10",
+    "tiny_imagenet": "110,000 photographs of 64×64 pixels, of 200 classes, where you have put it",
 }
 #: Sets that are read where a user has put them, and what they need there.
-BY_HAND = {"hasy": ("HASYv2", ("hasy-data-labels.csv", "hasy-data"))}
+BY_HAND = {
+    "hasy": ("HASYv2", ("hasy-data-labels.csv", "hasy-data")),
+    "tiny_imagenet": ("tiny-imagenet-200", ("wnids.txt", "train", "val")),
+}
 EMBEDDED, COMPLETE, MISSING, PARTIAL, DAMAGED = (
     "embedded",
     "complete",
@@ -125,6 +138,7 @@ def torchvision_class(name: str) -> Any:
         "mnist": sets.MNIST,
         "fashion_mnist": sets.FashionMNIST,
         "cifar10": sets.CIFAR10,
+        "cifar100": sets.CIFAR100,
         "emnist": ByClass,
     }[name]
     # Old torchvisions left a `processed` folder, which new ones would read in place of the
@@ -185,7 +199,7 @@ class Found:
 def look(name: str) -> Found:
     """Whether a set is there and whole, by its files' sizes and MD5 sums; changes nothing.
 
-    Of EMNIST no sums are known; of HASYv2 only its folder and its table are looked for.
+    Of EMNIST no sums are known; of a set of image files only its folders and tables are looked for.
 
     Raises `ValueError` for an unknown name.
 
@@ -215,7 +229,7 @@ def look(name: str) -> Found:
 def _packed(name: str, here: Path) -> dict[Path, str | None]:
     """torchvision's archives of a set that are there, each with what is wrong with it."""
     cls = torchvision_class(name)
-    if name == "cifar10":
+    if name in ("cifar10", "cifar100"):
         md5s = {here / cls.filename: cls.tgz_md5}
     elif name == "emnist":
         md5s = {here / FILES[name][0] / Path(cls.url).name: cls.md5}
@@ -232,7 +246,7 @@ def ensure(name: str, here: Path) -> None:
         if lacking:
             raise DataError(
                 f"cannot load {name} from {here / folder}: missing: {', '.join(lacking)}. "
-                "It is never downloaded: unpack HASYv2 there yourself, or point the variable "
+                f"It is never downloaded: unpack {folder} there yourself, or point the variable "
                 f"INITLAB_DATA to a folder that has it ({folder}/ with {', '.join(parts)})."
             )
         return

@@ -265,7 +265,7 @@ PYTHON = {
     "a value": (lambda: value("[1, 2"), ParameterError, "'[1, 2' is no value of a parameter; give"),
     "a date": (lambda: value("2020-01-01"), ParameterError, "give a number, a text, true, false"),
     # runs
-    "a model's name": (lambda: Run("mlp", HeNormal()), ValueError, "model must be MLP(…) or Resid"),
+    "a model's name": (lambda: Run("mlp", HeNormal()), ValueError, "model must be MLP(…) or Logis"),
     "an initializer's name": (lambda: Run(MODEL, "he"), ValueError, "init must be Rule("),
     "a seed's name": (lambda: grid(TRAIN, seed=["a"]), ValueError, "seed must be a whole number"),
     "an axis of one": (

@@ -35,10 +35,12 @@ SIZES = {
     "mnist": (60_000, 10_000),
     "fashion_mnist": (60_000, 10_000),
     "cifar10": (50_000, 10_000),
+    "cifar100": (50_000, 10_000),
     "emnist": (104_691, 11_632),
     "hasy": (151_410, 16_823),
+    "tiny_imagenet": (100_000, 10_000),
 }
-CLASSES = {"emnist": 62}  # the others have ten
+CLASSES = {"cifar100": 100, "emnist": 62}  # the others have ten
 
 
 def need(name: str) -> None:
@@ -344,6 +346,7 @@ SMALL = {
     "mnist": "train-labels-idx1-ubyte",
     "fashion_mnist": "t10k-labels-idx1-ubyte",
     "cifar10": "batches.meta",
+    "cifar100": "meta",
     "emnist": "emnist-byclass-test-labels-idx1-ubyte",
 }
 
@@ -367,13 +370,15 @@ def test_wrong_files_give_one_message_with_both_remedies(name, damage, says, ask
     folder, file = root / relative, SMALL[name]
     if damage is not missing:
         folder.mkdir(parents=True)
-        damage(folder, file, files[file][0])
+        damage(folder, file, files[file][0] or 1_000)
     before = tree(root)
     with pytest.raises(DataError) as error:
         load(name)
     message = str(error.value)
     if damage is page:
         says = "is truncated" if name == "cifar10" else "is not the idx file it should be"
+    if name == "cifar100" and damage in (truncated, empty, page):  # its files' sizes are not known
+        says = "is corrupt (md5"
     if damage is flipped and name == "emnist":  # no sum is known: the other file is asked for
         says, asks = "download failed", True
     for part in (name, str(folder), *([file] if says != "download failed" else []), says):
@@ -710,8 +715,11 @@ def test_hasy_is_never_downloaded(root, refused):
         (lambda f: shutil.rmtree(f / "hasy-data"), "missing: hasy-data. "),
         (lambda f: (f / "hasy-data-labels.csv").write_text("a,b\n1,2\n"), "cannot read"),
         (lambda f: (f / "hasy-data-labels.csv").write_text("path,symbol_id\n"), "names 0 symbols"),
-        (lambda f: (f / "hasy-data/v2-00007.png").unlink(), "v2-00007.png, which"),
-        (lambda f: (f / "hasy-data/v2-00007.png").write_text("no"), "v2-00007.png, which"),
+        (lambda f: (f / "hasy-data/v2-00007.png").unlink(), "v2-00007.png, an image of hasy"),
+        (
+            lambda f: (f / "hasy-data/v2-00007.png").write_text("no"),
+            "v2-00007.png, an image of hasy",
+        ),
     ],
 )
 def test_a_hasy_that_is_not_whole(hasy, damage, says):
@@ -726,3 +734,119 @@ def test_an_image_of_hasy_of_another_size(hasy):
     Image.new("L", (8, 8)).save(hasy / "hasy-data/v2-00003.png")
     with pytest.raises(DataError, match=r"v2-00003.png has \(8, 8\) pixels, not \(32, 32\)"):
         load("hasy")
+
+
+@pytest.fixture
+def hundred(root, monkeypatch) -> Path:
+    """A CIFAR-100 of 30 + 20 images, image i all of grey level i, which counts as the real one."""
+    import pickle
+
+    from torchvision.datasets import CIFAR100
+
+    folder = root / "cifar-100-python"
+    folder.mkdir()
+    held = {}
+    for name, n in {"train": 30, "test": 20, "meta": 0}.items():
+        held[name] = {
+            "data": np.repeat(np.arange(n, dtype=np.uint8)[:, None], 3_072, axis=1),
+            "fine_labels": [99 - i for i in range(n)],
+            "coarse_labels": [0] * n,
+            "fine_label_names": [f"class {i}" for i in range(100)],
+        }
+        (folder / name).write_bytes(pickle.dumps(held[name]))
+    md5s = {name: stored._md5(folder / name) for name in held}
+    monkeypatch.setitem(
+        stored.FILES, "cifar100", (folder.name, {name: (None, md5) for name, md5 in md5s.items()})
+    )
+    monkeypatch.setattr(CIFAR100, "train_list", [["train", md5s["train"]]])
+    monkeypatch.setattr(CIFAR100, "test_list", [["test", md5s["test"]]])
+    monkeypatch.setattr(CIFAR100, "meta", CIFAR100.meta | {"md5": md5s["meta"]})
+    return folder
+
+
+def test_cifar100_has_the_fine_classes(hundred, refused):
+    loaded = load(Data("cifar100", "raw"))
+    assert (loaded.classes, loaded.shape) == (100, (3, 32, 32))
+    assert (len(loaded.train.y), len(loaded.test.y)) == (30, 20)
+    assert loaded.train.x[:, 2, 5, 7].tolist() == list(range(30))
+    assert loaded.train.y.tolist() == [99 - i for i in range(30)]
+    assert stored.look("cifar100").state == stored.COMPLETE and not refused
+
+
+def test_sums_of_cifar100_are_those_of_torchvision():
+    from torchvision.datasets import CIFAR100
+
+    _, files = stored.FILES["cifar100"]
+    known = dict([*CIFAR100.train_list, *CIFAR100.test_list])
+    known[CIFAR100.meta["filename"]] = CIFAR100.meta["md5"]
+    assert {name: md5 for name, (_, md5) in files.items()} == known
+
+
+@pytest.fixture
+def photographs(root) -> Path:
+    """A Tiny ImageNet of three classes: 5 + 2 images of each, all pixels of one (R, G, B)."""
+    from PIL import Image
+
+    folder = root / "tiny-imagenet-200"
+    names = ["n03", "n01", "n02"]
+    (folder / "val/images").mkdir(parents=True)
+    (folder / "wnids.txt").write_text("\n".join(names) + "\n")
+    lines = []
+    for c, name in enumerate(sorted(names)):
+        (folder / "train" / name / "images").mkdir(parents=True)
+        for i in range(5):
+            image = Image.new("RGB", (64, 64), (50 * c, 20 * i, 7))
+            image.save(folder / "train" / name / f"images/{name}_{i}.JPEG", format="png")
+        for i in range(2):
+            # A grey one among them, as in the real set.
+            image = Image.new("L", (64, 64), 50 * c + i)
+            image.save(folder / f"val/images/val_{2 * c + i}.JPEG", format="png")
+            lines.append(f"val_{2 * c + i}.JPEG\t{name}\t0\t32\t44\t62")
+    (folder / "val/val_annotations.txt").write_text("\n".join(reversed(lines)) + "\n")
+    return folder
+
+
+def test_tiny_imagenet_is_read_from_its_folder(photographs, refused):
+    loaded = load(Data("tiny_imagenet", "raw"))
+    assert (loaded.classes, loaded.shape) == (200, (3, 64, 64))
+    assert loaded.train.y.tolist() == [0] * 5 + [1] * 5 + [2] * 5
+    assert loaded.train.x[:, :, 3, 60].tolist() == [
+        [50 * c, 20 * i, 7] for c in range(3) for i in range(5)
+    ]
+    # In the order of the annotations, not of the folder.
+    assert loaded.test.y.tolist() == [2, 2, 1, 1, 0, 0]
+    assert loaded.test.x[:, :, 0, 0].tolist() == [
+        [50 * c + i] * 3 for c in (2, 1, 0) for i in (1, 0)
+    ]
+    assert stored.look("tiny_imagenet").state == stored.COMPLETE and not refused
+
+
+def test_validation_on_tiny_imagenet_does_not_read_what_it_is_tested_on(photographs):
+    shutil.rmtree(photographs / "val/images")
+    held = load(Data("tiny_imagenet", "raw", train=9, test=6, validation=True))
+    pixels = torch.cat([held.train.x, held.test.x])[:, :2, 0, 0].tolist()
+    assert sorted(pixels) == [[50 * c, 20 * i] for c in range(3) for i in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (shutil.rmtree, "missing: wnids.txt, train, val. It is never downloaded: unpack tiny-"),
+        (lambda f: (f / "wnids.txt").write_text(""), "names 0 classes, but Tiny ImageNet has 200"),
+        (lambda f: shutil.rmtree(f / "train/n02"), "train has no image of class n02"),
+        (lambda f: (f / "val/val_annotations.txt").unlink(), "cannot read .*val_annotations.txt"),
+        (lambda f: (f / "val/images/val_3.JPEG").unlink(), "val_3.JPEG, an image of tiny_imagenet"),
+        (
+            lambda f: (f / "train/n01/images/n01_2.JPEG").write_text("no"),
+            "cannot read .*n01_2.JPEG",
+        ),
+        (
+            lambda f: (f / "val/val_annotations.txt").write_text("val_0.JPEG\tn09\n"),
+            "val has class n09, which wnids.txt does not name",
+        ),
+    ],
+)
+def test_a_tiny_imagenet_that_is_not_whole(photographs, damage, says):
+    damage(photographs)
+    with pytest.raises(DataError, match=says):
+        load("tiny_imagenet")
