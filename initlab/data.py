@@ -73,7 +73,8 @@ class Data:
 
     With `validation` the samples to test on are not those of the test set, which is not read, but
     the `test` samples of the training set that come after the first `train`: on them numbers are
-    tuned, so that the test set decides nothing.
+    tuned, so that the test set decides nothing. With `held` so many samples that come after the
+    first `train` are a third set beside the two, on which a moment of training can be chosen.
 
     Raises `ValueError` for a name, scaling, size, class, side or gain that there is not.
     """
@@ -86,6 +87,7 @@ class Data:
     side: int | None = None
     gain: float = 1.0
     validation: bool = False
+    held: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what no set can give."""
@@ -129,6 +131,16 @@ class Data:
                 f"{SIZES[self.name][0]:,} training samples of {self.name}, not {self.train} and "
                 f"{self.test}"
             )
+        if self.held and (
+            type(self.held) is not int
+            or self.validation
+            or not 0 < self.held <= SIZES[self.name][0] - (self.train or SIZES[self.name][0])
+        ):
+            raise ValueError(
+                "held must be a whole number of samples beside the first `train`, which must be "
+                f"given, within the {SIZES[self.name][0]:,} training samples of {self.name}, and "
+                f"without validation, not {self.held!r}"
+            )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -163,6 +175,7 @@ class DataSet:
     train: Split
     test: Split
     classes: int
+    validation: Split | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -191,8 +204,8 @@ def load(data: Data | str, device: str | torch.device = "cpu") -> DataSet:
 
 @lru_cache(maxsize=4)  # all of CIFAR-10 takes 740 MB as float32, all of Tiny ImageNet 5.4 GB
 def _load(data: Data, device: str) -> DataSet:
-    (x, y), (x_test, y_test) = _samples(data)
-    inputs = [torch.from_numpy(a).to(device, torch.float32) for a in (x, x_test)]
+    samples = _samples(data)
+    inputs = [torch.from_numpy(x).to(device, torch.float32) for x, _ in samples]
     if data.side is not None:
         inputs = [F.adaptive_avg_pool2d(a, data.side) for a in inputs]
     shift, divisor = _scaling(inputs[0], data)
@@ -200,23 +213,24 @@ def _load(data: Data, device: str) -> DataSet:
         a.sub_(shift).div_(divisor)  # in place: CIFAR-10 is too large to hold three times
         if data.gain != 1:
             a.mul_(data.gain)
-    classes = [torch.from_numpy(a).to(device, torch.int64) for a in (y, y_test)]
-    splits = [Split(a, b) for a, b in zip(inputs, classes, strict=True)]
-    return DataSet(data.name, train=splits[0], test=splits[1], classes=data.outputs)
+    classes = [torch.from_numpy(y).to(device, torch.int64) for _, y in samples]
+    train, test, *held = [Split(a, b) for a, b in zip(inputs, classes, strict=True)]
+    return DataSet(data.name, train, test, data.outputs, held[0] if held else None)
 
 
-def _samples(data: Data) -> tuple[Arrays, Arrays]:
-    """The samples in use, for training and for testing."""
+def _samples(data: Data) -> list[Arrays]:
+    """The samples in use, for training, for testing, and those that are held back if any are."""
     train, test = _splits(data)
     if data.classes is not None:
         new = np.full(CLASSES[data.name], -1)
         new[list(data.classes)] = np.arange(len(data.classes))
         train, test = (_kept(samples, new) for samples in (train, test))
-    if not data.validation:
-        return _first(train, data.train, 0), _first(test, data.test, 1)
-    assert data.train is not None and data.test is not None
-    x, y = _first(train, data.train + data.test, 0)
-    return (x[: data.train], y[: data.train]), (x[data.train :], y[data.train :])
+    more = data.test or 0 if data.validation else data.held
+    if not more or data.train is None:
+        return [_first(train, data.train, 0), _first(test, data.test, 1)]
+    x, y = _first(train, data.train + more, 0)
+    used, held = (x[: data.train], y[: data.train]), (x[data.train :], y[data.train :])
+    return [used, held] if data.validation else [used, _first(test, data.test, 1), held]
 
 
 def _splits(data: Data) -> tuple[Arrays, Arrays]:

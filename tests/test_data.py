@@ -850,3 +850,29 @@ def test_a_tiny_imagenet_that_is_not_whole(photographs, damage, says):
     damage(photographs)
     with pytest.raises(DataError, match=says):
         load("tiny_imagenet")
+
+
+def test_held_samples_are_a_third_set_beside_the_other_two():
+    whole = load(Data("digits", "raw"))
+    data_ = Data("digits", "raw", train=100, test=50, held=30)
+    loaded = load(data_)
+    more = load(Data("digits", "raw", train=130, test=50))
+    assert loaded.validation is not None and whole.validation is None
+    assert torch.equal(torch.cat([loaded.train.x, loaded.validation.x]), more.train.x)
+    assert torch.equal(torch.cat([loaded.train.y, loaded.validation.y]), more.train.y)
+    assert torch.equal(loaded.test.x, more.test.x)
+    assert key(data_) != key(Data("digits", "raw", train=100, test=50))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        dict(held=10),
+        dict(train=1_437, held=1),
+        dict(train=100, held=-1),
+        dict(train=100, test=50, held=10, validation=True),
+    ],
+)
+def test_samples_that_cannot_be_held(wrong):
+    with pytest.raises(ValueError, match=r"held must be a whole number .* 1,437 .* digits"):
+        Data("digits", **wrong)

@@ -58,11 +58,11 @@ class Condition:
         start: Mapping[str, Tensor],
         now: Mapping[str, Tensor],
         last: bool,
-        network: Callable[[int], tuple[nn.Module, Tensor, Tensor]] | None = None,
+        network: Callable[[int, str], tuple[nn.Module, Tensor, Tensor]] | None = None,
     ) -> list[tuple[int, str, float]]:
         """(layer, statistic, value) of one network, which is asked for by `network`."""
         assert network is not None
-        module, x, y = network(self.examples)
+        module, x, y = network(self.examples, "train")
         params = {name: p.detach() for name, p in module.named_parameters()}
         mode = module.training
         module.train()

@@ -18,6 +18,7 @@ from initlab.init import MuP, Rule, Scheme, Zeros
 from initlab.measure import Measure
 from initlab.measure.condition import Condition
 from initlab.measure.displacement import Displacement
+from initlab.measure.memory import Memory
 from initlab.models import Model
 from initlab.noise import LabelNoise
 from initlab.reinit import Method, Stages
@@ -64,7 +65,7 @@ class Run:
     noise: LabelNoise | None = None
     augment: Augment | None = None
     curves: Curves | None = None
-    watch: Displacement | Condition | None = None
+    watch: Displacement | Condition | Memory | None = None
     start: Pretrained | None = None
     stages: Stages | None = None
 

@@ -17,6 +17,8 @@ STATISTICS = (
     "train_accuracy",
     "test_loss",
     "test_accuracy",
+    "validation_loss",
+    "validation_accuracy",
     "norm",
     "distance",
     "grad_norm",
@@ -90,7 +92,8 @@ class Budget:
 class Curves:
     """Statistics followed during training, at step 0 and then log-spaced by `resolution`.
 
-    Losses and accuracies are those of the whole training or test set, in evaluation mode;
+    Losses and accuracies are those of the whole training or test set, or of the samples that are
+    held back for validation (there are none without `Data.held`), in evaluation mode;
     `norm` is ‖θ‖ and `distance` ‖θ − θ₀‖, over all parameters; `grad_norm` is the length of the
     gradient of the batch that the step before was made on; there is none at step 0. `wrong_fitted`
     is the share of the wrong training labels that the network gives out: what it knows by heart. A
@@ -115,8 +118,9 @@ class Curves:
         return {0} | spaced(last, self.resolution)
 
 
-#: A network as a module, which is only to be read, and its first so many training samples.
-Network: TypeAlias = Callable[[int], tuple[nn.Module, Tensor, Tensor]]
+#: A network as a module, which is only to be read, and the first so many samples of "train" or of
+#: "test", with their labels.
+Network: TypeAlias = Callable[[int, str], tuple[nn.Module, Tensor, Tensor]]
 
 
 class Watch(Protocol):

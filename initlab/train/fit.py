@@ -9,6 +9,7 @@ its time.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -97,7 +98,7 @@ def fit(
         return Training(
             model,
             {name: p[cut] for name, p in params.items()},
-            DataSet(data.name, Split(data.train.x, y), data.test, data.classes),
+            replace(data, train=Split(data.train.x, y)),
             optimizers[cut],
             budget,
             [generators[id(g)] for g in orders[cut]],

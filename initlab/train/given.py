@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -49,7 +50,7 @@ def relabelled(data: DataSet, targets: Tensor, R: int) -> DataSet:
             f"targets must have shape {shapes[0]} or, for each network, {shapes[1]}, not "
             f"{tuple(y.shape)}"
         )
-    return DataSet(data.name, Split(data.train.x, y), data.test, data.classes)
+    return replace(data, train=Split(data.train.x, y))
 
 
 def shaped(model: Model, data: DataSet) -> DataSet:
@@ -67,4 +68,5 @@ def shaped(model: Model, data: DataSet) -> DataSet:
         raise ValueError(
             f"{data.name} has {data.classes} classes, but the model has {model.outputs} outputs"
         )
-    return DataSet(data.name, split(data.train), split(data.test), data.classes)
+    held = None if data.validation is None else split(data.validation)
+    return replace(data, train=split(data.train), test=split(data.test), validation=held)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor, nn
 
-from initlab.data import Split
+from initlab.data import DataSet
 from initlab.train.batches import per_network
 from initlab.train.budget import Curves, Watch, spaced
 from initlab.train.evaluate import evaluate, fitted
@@ -55,19 +55,22 @@ class Notes:
         step: int,
         group: Stacked | Rows,
         alive: Sequence[int],
-        train: Split,
-        test: Split,
+        data: DataSet,
         loss: Loss,
     ) -> None:
-        """Note the statistics that are followed, if `step` is one to look at."""
+        """Note the statistics that are followed, if `step` is one to look at.
+
+        Of `data` the training labels are those of the runs that are alive.
+        """
         if step in self.watch_at:
             for row, run in enumerate(alive):
-                self.see(row, run, step, group, train, last=False)
+                self.see(row, run, step, group, data, last=False)
         if step not in self.look_at or self.curves is None:
             return
         wanted, found = self.curves.statistics, {}
-        for name, split in (("train", train), ("test", test)):
-            if f"{name}_loss" in wanted or f"{name}_accuracy" in wanted:
+        splits = {"train": data.train, "test": data.test, "validation": data.validation}
+        for name, split in splits.items():
+            if split and (f"{name}_loss" in wanted or f"{name}_accuracy" in wanted):
                 values = evaluate(group, split, loss, range(len(alive)))
                 found[f"{name}_loss"], found[f"{name}_accuracy"] = values
         if "norm" in wanted:
@@ -78,7 +81,7 @@ class Notes:
         if self.pulls is not None:
             found["grad_norm"] = self.pulls
         if "wrong_fitted" in wanted and self.truth is not None:
-            found["wrong_fitted"] = fitted(group, train, self.truth)
+            found["wrong_fitted"] = fitted(group, data.train, self.truth)
         for name in wanted:
             if name in found:
                 self.add(step, name, found[name], alive)
@@ -89,7 +92,7 @@ class Notes:
             self.curve[run].append((step, name, value))
 
     def see(
-        self, row: int, run: int, step: int, group: Stacked | Rows, train: Split, last: bool
+        self, row: int, run: int, step: int, group: Stacked | Rows, data: DataSet, last: bool
     ) -> None:
         """Show one network to whoever watches; its end takes the place of a look at that step."""
         if self.watch is None:
@@ -100,9 +103,10 @@ class Notes:
         )
         before = [seen for seen in self.seen[run] if not last or seen[1] != step]
 
-        def network(count: int) -> tuple[nn.Module, Tensor, Tensor]:
-            y = train.y[row] if per_network(train.y) else train.y
-            return group.module(row), train.x[:count], y[:count]
+        def network(count: int, of: str) -> tuple[nn.Module, Tensor, Tensor]:
+            split = data.train if of == "train" else data.test
+            y = split.y[row] if per_network(split.y) else split.y
+            return group.module(row), split.x[:count], y[:count]
 
         rows = self.watch.see(start, now, last, network)
         self.seen[run] = [*before, *((layer, step, name, v) for layer, name, v in rows)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import isfinite
 
 import torch
@@ -160,7 +161,7 @@ class Training:
             params = {name: t[list(rows)] for name, t in params.items()}
         for i, (row, accuracy) in enumerate(zip(rows, seen, strict=True)):
             run, loss = self.alive[row], float(self.losses[row])
-            self.notes.see(row, run, step, self.group, self.batches.train, last=True)
+            self.notes.see(row, run, step, self.group, self._data, last=True)
             self.outcomes[run] = Outcome(
                 epochs=(step if reached[row] else self.last) / per_epoch,
                 reached=reached[row],
@@ -200,7 +201,12 @@ class Training:
                 self.notes.add(step, name, values, self.alive)
 
     def _look(self, step: int) -> None:
-        self.notes.look(step, self.group, self.alive, self.batches.train, self.data.test, self.loss)
+        self.notes.look(step, self.group, self.alive, self._data, self.loss)
+
+    @property
+    def _data(self) -> DataSet:
+        """The sets, with the training labels of the runs that are alive."""
+        return replace(self.data, train=self.batches.train)
 
     def _whole(self, split: Split, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Loss and accuracy of the networks in `rows` on a whole set."""
