@@ -139,7 +139,8 @@ def _starts(cut: list[list[Run]], device: str) -> float:
 def _start(run: Run, scheme: Scheme, device: str) -> float:
     """Cost of fitting one network of a run's model, on noise of the shape of its data."""
     g = torch.Generator().manual_seed(0)
-    module, batch = run.model.build("meta"), _noise(run, min(FITTED_ON, samples(run)), g, device)
+    module, shape = run.model.build("meta"), run.model.input_shape
+    batch = _noise(run, min(FITTED_ON, samples(run)), shape, g, device)
 
     def timed(steps: int) -> float:
         rule = replace(scheme, steps=steps) if steps else scheme  # type: ignore[call-arg]
@@ -157,10 +158,12 @@ def _start(run: Run, scheme: Scheme, device: str) -> float:
     return short + max(0.0, timed(few + more) - short) / more * (steps - few)
 
 
-def _noise(run: Run, count: int, generator: torch.Generator, device: str) -> Split:
-    """Examples of the shape of a run's data."""
+def _noise(
+    run: Run, count: int, shape: tuple[int, ...], generator: torch.Generator, device: str
+) -> Split:
+    """Examples in place of a run's data."""
     assert run.data is not None
-    x = torch.randn(count, *run.model.input_shape, generator=generator).to(device)
+    x = torch.randn(count, *shape, generator=generator).to(device)
     return Split(x, torch.randint(run.data.outputs, (count,), generator=generator).to(device))
 
 
@@ -185,8 +188,8 @@ def _seconds(group: list[Run], device: str) -> float:
         batch, probed = min(whole, BATCH), group[:1]
     tests = first.data.test or SIZES[first.data.name][1]
     g = torch.Generator().manual_seed(0)
-    shape, classes = first.model.input_shape, first.data.outputs
-    assert torch.Size(shape).numel() == torch.Size(first.data.shape).numel()
+    shape, classes = first.data.shape, first.data.outputs
+    assert torch.Size(shape).numel() == torch.Size(first.model.input_shape).numel()
 
     module = first.model.build("meta")
     rule = HeNormal() if _fitted(first) else first.init
@@ -197,7 +200,7 @@ def _seconds(group: list[Run], device: str) -> float:
         hooked = Stages(first.stages.method, 1)  # its networks are computed one by one
 
     def timed(train: int, test: int) -> float:
-        seen, held = (_noise(first, n, g, device) for n in (train, test))
+        seen, held = (_noise(first, n, shape, g, device) for n in (train, test))
         data = DataSet("probe", seen, held, classes)
         start = time.perf_counter()
         fit(
