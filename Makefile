@@ -9,6 +9,7 @@ ENVIRONMENT := $(VENV)/.installed
 PEERS := $(VENV)/.peers
 MODULES := node_modules/.package-lock.json
 VENDOR := book/_static/vendor/require.js
+LIVE := book/_static/live/live.js
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 
 # npm is the machine's where it has one, else the one that the environment brings.
@@ -32,12 +33,12 @@ run: $(ENVIRONMENT)
 		$(BIN)/python -m initlab run $$notebook -p preset $(PRESET) || exit 1; \
 	done
 
-site: $(ENVIRONMENT) $(VENDOR)
+site: $(ENVIRONMENT) $(VENDOR) $(LIVE)
 	$(BIN)/jupyter-book build . -W -n --keep-going
 	$(BIN)/python book/pages.py _build/html
 
 # By file: what a file sets up (a site, a cluster) is set up by one of the processes.
-test: lint $(VENDOR) ## Everything that CI runs: ruff, mypy, pytest, the site in a browser
+test: lint $(VENDOR) $(LIVE) ## Everything that CI runs: ruff, mypy, pytest, the site in a browser
 	@command -v chromium chromium-browser google-chrome google-chrome-stable > /dev/null \
 		|| $(BIN)/playwright install chromium
 	$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -60,10 +61,10 @@ serve: ## Look at the built site on this machine
 bench: $(PEERS) ## Measure speed against what one would use instead
 	$(BIN)/python -m benchmarks
 
-vendor: $(VENDOR) ## The browser scripts that the site serves
+vendor: $(VENDOR) $(LIVE) ## The browser scripts that the site serves
 
 clean: ## Remove what was built; environment and downloads stay
-	rm -rf _build _executed book/_static/vendor .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf _build _executed book/_static/vendor book/_static/live .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(ENVIRONMENT): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -81,4 +82,9 @@ $(MODULES): package.json package-lock.json .npmrc | $(ENVIRONMENT)
 
 $(VENDOR): book/vendor.py $(MODULES)
 	$(BIN)/python book/vendor.py
+	@touch $@
+
+# The live sections' scripts, and the runtime of their graphs.
+$(LIVE): $(wildcard initlab/live/front/*) $(MODULES)
+	node initlab/live/front/build.mjs
 	@touch $@

@@ -54,11 +54,15 @@ export class Graphs {
     }
   }
 
-  /** Call an exported function by position; resolves with the list of its results. */
-  async call(name, inputs) {
+  /**
+   * Call an exported function: what `named` has goes to the inputs of those names, `tensors` to the
+   * others in their order. Resolves with the list of results.
+   */
+  async call(name, tensors, named = {}) {
     const session = await this.#session(name);
-    const named = Object.fromEntries(session.inputNames.map((key, i) => [key, inputs[i]]));
-    const results = await session.run(named);
+    const rest = tensors.values();
+    const inputs = session.inputNames.map((key) => [key, named[key] ?? rest.next().value]);
+    const results = await session.run(Object.fromEntries(inputs));
     return session.outputNames.map((key) => results[key]);
   }
 }

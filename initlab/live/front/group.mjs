@@ -66,14 +66,15 @@ export class Group {
   /** One call of the optimizer's graph: `{params, state, t, loss, accuracy, act_rms, grad_rms}`. */
   async #stepped(rates) {
     const { optimizer, momentum, beta1, beta2, eps, networks: { length: R } } = this.config;
-    const decay = floats(this.#each("weight_decay"), [R]);
-    const lr = floats(rates, [R]);
-    const data = this.#batch(this.step);
-    const given = optimizer === "sgd"
-      ? [...this.params, ...this.state[0], ...data, lr, floats(new Array(R).fill(momentum), [R]), decay]
-      : [...this.params, ...this.state[0], ...this.state[1], this.t, ...data, lr,
-        scalar(beta1), scalar(beta2), scalar(eps), decay];
-    const out = await this.graphs.call(`${optimizer}_${this.suffix}`, given);
+    const each = (values) => floats(values, [R]);
+    const [x, y] = this.#batch(this.step);
+    const named = {
+      x, y, t: this.t, lr: each(rates), weight_decay: each(this.#each("weight_decay")),
+      momentum: each(new Array(R).fill(momentum)),
+      beta1: scalar(beta1), beta2: scalar(beta2), eps: scalar(eps),
+    };
+    const out = await this.graphs.call(
+      `${optimizer}_${this.suffix}`, [...this.params, ...this.state.flat()], named);
     const take = (count) => out.splice(0, count);
     const params = take(TENSORS);
     const state = this.state.map(() => take(TENSORS));
@@ -112,15 +113,15 @@ export class Group {
   async evaluate({ edges, split = "test" }) {
     const { train, test } = this.data;
     const from = split === "train" ? 0 : train;
-    const data = this.data.batch(from, split === "train" ? train : test, this.#each("noise"));
+    const [x, y] = this.data.batch(from, split === "train" ? train : test, this.#each("noise"));
     const [loss, accuracy, histogram, act_rms] = await this.graphs.call(
-      `evaluate_${this.suffix}`, [...this.params, ...data, floats(edges, [edges.length])]);
+      `evaluate_${this.suffix}`, this.params, { x, y, edges: floats(edges, [edges.length]) });
     return { loss: loss.data, accuracy: accuracy.data, histogram: histogram.data, act_rms: act_rms.data };
   }
 
   async mix({ keep, mix, seed, networks }) {
     const fresh = await this.#draw(seed);
-    const mixed = await this.graphs.call("mix", [...this.params, ...fresh, scalar(keep), scalar(mix)]);
+    const mixed = await this.graphs.call("mix", [...this.params, ...fresh], { keep: scalar(keep), mix: scalar(mix) });
     const changed = networks ?? this.config.networks.map((_, r) => r);
     const chosen = (old, fresher) => this.#choose(old, fresher, (r) => changed.includes(r));
     this.params = chosen(this.params, mixed);
