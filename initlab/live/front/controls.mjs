@@ -41,7 +41,7 @@ export function fitting(name, value, about) {
     if (!Number.isFinite(number)) return undefined;
     return control.values.reduce((a, b) => (Math.abs(b - number) < Math.abs(a - number) ? b : a));
   }
-  if (!(String(value) in control.options(about))) return undefined;
+  if (!Object.hasOwn(control.options(about), String(value))) return undefined;
   if (control.boolean) return String(value) === "true";
   return control.number ? Number(value) : value;
 }
