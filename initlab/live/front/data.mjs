@@ -29,11 +29,17 @@ export class Data {
     noise.forEach((share, r) => {
       for (let i = 0; i < count; i += 1) {
         const sample = from + i;
-        const isWrong = sample < this.train && this.rank[sample] < share * this.train;
+        const isWrong = sample < this.train && this.rank[sample] < even(share * this.train);
         const label = isWrong ? this.wrong[sample] : this.labels[sample];
         y[(r * count + i) * CLASSES + label] = 1;
       }
     });
     return [x, floats(y, [noise.length, count, CLASSES])];
   }
+}
+
+/** To the nearest whole number, halves to the even one, as Python rounds. */
+function even(value) {
+  const nearest = Math.round(value);
+  return nearest - value === 0.5 && nearest % 2 ? nearest - 1 : nearest;
 }

@@ -36,7 +36,11 @@ export class Graphs {
   }
 
   #session(name) {
-    if (!this.sessions.has(name)) this.sessions.set(name, this.#load(name));
+    if (!this.sessions.has(name)) {
+      const session = this.#load(name);
+      this.sessions.set(name, session);
+      session.catch(() => this.sessions.delete(name)); // it may be there at the next try
+    }
     return this.sessions.get(name);
   }
 
@@ -49,7 +53,6 @@ export class Graphs {
         executionProviders: ["wasm"], graphOptimizationLevel: "all", enableMemPattern: false,
       });
     } catch (error) {
-      this.sessions.delete(name);
       throw new Error(`the graph ${name} could not be started: ${error.message}`);
     }
   }

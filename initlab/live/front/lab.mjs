@@ -51,6 +51,7 @@ export async function mount(host, { section, given, ask, about, share, shareLabe
 
   let frame = 0;
   let spoke = 0;
+  let failed = false;
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
   const trainer = new Trainer(section, settings, ask, (event) => {
     if (event === "failed") return fail();
@@ -117,6 +118,12 @@ export async function mount(host, { section, given, ask, about, share, shareLabe
     state.dataset.state = name;
     run.textContent = name === "running" ? "Pause" : name === "paused" ? "Run" : "Run again";
     const speed = now.speed && name === "running" ? `, ${short(now.speed)} steps a second` : "";
+    if (failed && name !== "failed") {
+      failed = false;
+      foot.className = "foot";
+      host.dispatchEvent(new CustomEvent("liveback"));
+    }
+    if (failed) return;
     foot.textContent = `step ${now.step}${speed}${apart(section, now)} · ${trainer.label ?? ""}`;
   }
 
@@ -137,6 +144,7 @@ export async function mount(host, { section, given, ask, about, share, shareLabe
     voice.textContent = "";
     foot.textContent = reason(trainer.error);
     foot.className = "foot failed";
+    failed = true;
     rejected?.(trainer.error);
     host.dispatchEvent(new CustomEvent("livefailed", { detail: reason(trainer.error) }));
   }

@@ -22,6 +22,7 @@ async function bring(host) {
     failed(said, error);
   }
   host.addEventListener("livefailed", ({ detail }) => failed(note(host), new Error(detail)));
+  host.addEventListener("liveback", () => note(host).remove());
 }
 
 /** A line below the figure that stands in for the live version. */

@@ -49,10 +49,15 @@ export async function bring(host, address) {
     place.remove();
     throw error;
   }
-  for (const child of still) child.setAttribute("hidden", "");
+  const hide = (yes) => still.forEach((child) => child.toggleAttribute("hidden", yes));
+  hide(true);
   place.addEventListener("livefailed", ({ detail }) => {
-    for (const child of still) child.removeAttribute("hidden");
+    hide(false);
     host.dispatchEvent(new CustomEvent("livefailed", { detail }));
+  });
+  place.addEventListener("liveback", () => {
+    hide(true);
+    host.dispatchEvent(new CustomEvent("liveback"));
   });
 }
 
