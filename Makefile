@@ -17,7 +17,7 @@ export PATH := $(PATH):$(CURDIR)/$(BIN)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help env book run site test lint smoke lab serve bench vendor clean
+.PHONY: help env book run site test lint smoke lab serve live bench vendor clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -58,6 +58,9 @@ serve: ## Look at the built site on this machine
 	@test -f _build/html/index.html || { echo "There is no site yet: make book"; exit 1; }
 	$(PYTHON) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
+live: $(ENVIRONMENT) ## The built book with a kernel behind it: its cells can be edited and run
+	$(BIN)/python -m initlab live --port $(PORT) $(OPTIONS)
+
 bench: $(PEERS) ## Measure speed against what one would use instead
 	$(BIN)/python -m benchmarks
 
@@ -80,8 +83,10 @@ $(MODULES): package.json package-lock.json .npmrc | $(ENVIRONMENT)
 	npm ci --ignore-scripts --no-progress
 	@touch $@
 
-$(VENDOR): book/vendor.py $(MODULES)
+# What others have written, and the page's own cells for those who have a kernel.
+$(VENDOR): book/vendor.py $(wildcard book/cells/*) $(MODULES)
 	$(BIN)/python book/vendor.py
+	node book/cells/build.mjs
 	@touch $@
 
 # The live sections' scripts, and the runtime of their graphs.

@@ -1,11 +1,11 @@
 // CodeMirror as the page's code looks: its colours are the page's.
 
+import { defaultKeymap, history, historyKeymap } from "@codemirror/commands";
 import { python } from "@codemirror/lang-python";
 import { HighlightStyle, indentUnit, syntaxHighlighting } from "@codemirror/language";
 import { Prec } from "@codemirror/state";
-import { EditorView, keymap } from "@codemirror/view";
+import { EditorView, drawSelection, keymap } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
-import { minimalSetup } from "codemirror";
 
 const colours = HighlightStyle.define([
   { tag: [tags.keyword, tags.operatorKeyword], color: "var(--lab-code-keyword)" },
@@ -27,7 +27,9 @@ export function editor(doc, label, { run, changed }) {
     doc,
     extensions: [
       Prec.highest(keymap.of([{ key: "Shift-Enter", run: act }, { key: "Mod-Enter", run: act }])),
-      minimalSetup,
+      keymap.of([...defaultKeymap, ...historyKeymap]),
+      history(),
+      drawSelection(),
       python(),
       indentUnit.of("    "),
       syntaxHighlighting(colours),

@@ -157,7 +157,7 @@ class BookServer(ServerApp):
     def find_server_extensions(self) -> None:
         """Find none: the book's own is the only one."""
 
-    def load_config_file(self, suppress_errors: bool = True) -> None:
+    def load_config_file(self, *_: object, **__: object) -> None:
         """Read no file."""
 
     def init_configurables(self) -> None:
@@ -189,6 +189,10 @@ def serve(port: int, options: list[str]) -> None:
     config.ServerApp.allow_unauthenticated_access = False
     config.ServerApp.log_level = "WARN"
     config.IdentityProvider.token = os.environ.get("JUPYTER_TOKEN", secrets.token_hex(24))
+    config.ServerApp.websocket_ping_timeout = 30_000  # the server's own default is over its limit
+    if os.name == "posix":
+        # Sockets in a folder of the user's instead of ports that every user could reach.
+        config.KernelManager.transport = "ipc"
     config.MappingKernelManager.cull_idle_timeout = IDLE
     config.MappingKernelManager.cull_interval = 60
     # An open page is no reason to keep a kernel: the page says so, and starts another.
