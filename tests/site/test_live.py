@@ -229,21 +229,21 @@ def test_stories_and_shrink_perturb(visit):
 
 
 def test_it_is_used_by_keyboard_and_heard(visit):
-    seen = visit(hash="#live=start")
-    host, page = seen.host("start"), seen.page
-    begun = seen.until("start", lambda s: s["step"] > 0)
+    seen = visit(hash="#live=memory")
+    host, page = seen.host("memory"), seen.page
+    begun = seen.until("memory", lambda s: s["step"] > 0)
     slider = host.get_by_role("slider", name="hidden layers")
     slider.focus()
-    page.keyboard.press("ArrowLeft")
-    assert slider.get_attribute("aria-valuetext") == "20"
-    seen.until("start", lambda s: s["generation"] > begun["generation"])
+    page.keyboard.press("ArrowRight")
+    assert slider.get_attribute("aria-valuetext") == "5"
+    seen.until("memory", lambda s: s["generation"] > begun["generation"])
     for role in ("slider", "combobox", "button"):
         for control in host.get_by_role(role).all():
             name = control.evaluate("(e) => e.ariaLabel || e.labels?.[0]?.innerText || e.innerText")
             assert name.strip(), f"a {role} has no name"
     host.get_by_role("button", name="Pause").focus()
     page.keyboard.press("Enter")
-    seen.until("start", lambda s: s["state"] == "paused")
+    seen.until("memory", lambda s: s["state"] == "paused")
     assert "step" in host.get_by_role("status").first.inner_text()
     for plot_ in host.get_by_role("img").all():
         assert len(plot_.get_attribute("aria-label") or "") > 20

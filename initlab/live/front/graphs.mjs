@@ -35,18 +35,19 @@ export class Graphs {
     return address;
   }
 
+  /** The session of a graph; several names may share one file. */
   #session(name) {
-    if (!this.sessions.has(name)) {
-      const session = this.#load(name);
-      this.sessions.set(name, session);
-      session.catch(() => this.sessions.delete(name)); // it may be there at the next try
-    }
-    return this.sessions.get(name);
-  }
-
-  async #load(name) {
     const entry = this.manifest.graphs[name];
     if (!entry) throw new Error(`there is no graph ${name}`);
+    if (!this.sessions.has(entry.file)) {
+      const session = this.#load(name, entry);
+      this.sessions.set(entry.file, session);
+      session.catch(() => this.sessions.delete(entry.file)); // it may be there at the next try
+    }
+    return this.sessions.get(entry.file);
+  }
+
+  async #load(name, entry) {
     const bytes = await (await get(this.address(entry))).arrayBuffer();
     try {
       return await ort.InferenceSession.create(new Uint8Array(bytes), {

@@ -25,10 +25,11 @@ export class Group {
   async #draw(shift = 0) {
     const seeds = integers(this.#each("seed").map((seed) => seed + shift));
     const scales = floats(this.#each("scale"), [this.config.networks.length]);
-    const gain = scalar(this.graphs.manifest.gains[this.config.activation]);
+    const { gains } = this.graphs.manifest;
     const rules = this.#each("rule");
     let drawn = null;
     for (const rule of new Set(rules)) {
+      const gain = scalar(gains[rule][this.config.activation]);
       const own = await this.graphs.call(`init_${rule}`, [...this.like, seeds, scales, gain]);
       drawn = drawn ? this.#choose(drawn, own, (r) => rules[r] === rule) : own;
     }
@@ -36,23 +37,12 @@ export class Group {
   }
 
   /** `a`, but `b` for the networks that `isB` picks. */
-  #choose(a, b, isB) {
-    return a.map((tensor, k) => {
-      const { dims } = tensor;
-      const out = Float32Array.from(tensor.data);
-      const inner = dims.slice(AXIS[k] + 1).reduce((x, y) => x * y, 1);
-      for (let block = 0; block * inner < out.length; block += 1) {
-        const own = b[k].data.subarray(block * inner, (block + 1) * inner);
-        if (isB(block % dims[AXIS[k]])) out.set(own, block * inner);
-      }
-      return floats(out, dims);
-    });
-  }
+  #choose(a, b, isB) { return a.map((tensor, k) => joined(tensor, b[k], AXIS[k], isB)); }
 
   #forgetState() {
     const buffers = this.config.optimizer === "sgd" ? 1 : 2;
     this.state = Array.from({ length: buffers }, () => this.shapes.map(zeros));
-    this.t = scalar(0);
+    this.t = zeros([this.config.networks.length]);
   }
 
   #batch(step) {
@@ -123,9 +113,11 @@ export class Group {
     const fresh = await this.#draw(seed);
     const mixed = await this.graphs.call("mix", [...this.params, ...fresh], { keep: scalar(keep), mix: scalar(mix) });
     const changed = networks ?? this.config.networks.map((_, r) => r);
-    const chosen = (old, fresher) => this.#choose(old, fresher, (r) => changed.includes(r));
-    this.params = chosen(this.params, mixed);
-    this.state = this.state.map((buffer) => chosen(buffer, this.like));
+    const isNew = (r) => changed.includes(r);
+    this.params = this.#choose(this.params, mixed, isNew);
+    // Their optimizer starts anew.
+    this.state = this.state.map((buffer) => this.#choose(buffer, this.like, isNew));
+    this.t = joined(this.t, zeros(this.t.dims), 0, isNew);
     return { step: this.step };
   }
 
@@ -141,4 +133,15 @@ export class Group {
     });
     return { delta_rms: delta_rms.data, first_rms: first_rms.data, first: pick(this.first[2]), delta: pick(delta) };
   }
+}
+
+/** `a`, but `b` at those indices of `axis` that `isB` picks. */
+function joined(a, b, axis, isB) {
+  const out = Float32Array.from(a.data);
+  const inner = a.dims.slice(axis + 1).reduce((x, y) => x * y, 1);
+  for (let block = 0; block * inner < out.length; block += 1) {
+    const own = b.data.subarray(block * inner, (block + 1) * inner);
+    if (isB(block % a.dims[axis])) out.set(own, block * inner);
+  }
+  return floats(out, a.dims);
 }
