@@ -21,11 +21,14 @@ export class Bar {
       }
       restart.disabled = false;
     });
-    kernel.addEventListener("status", () => (status.textContent = kernel.status));
+    // Between the messages of widgets a kernel calls itself idle while a cell still runs.
+    const tell = () => (status.textContent = queue.busy && kernel.status === "ready" ? "running …" : kernel.status);
+    kernel.addEventListener("status", tell);
     queue.addEventListener("failed", ({ detail }) => (status.textContent = told(detail)));
     queue.addEventListener("change", () => {
       run.disabled = queue.busy;
       stop.disabled = !queue.busy;
+      if (kernel.status === "ready") tell();
     });
     const says = element("span", { class: "lab-says", text: "Code can be edited and run here; Shift+Enter runs a cell." });
     this.element = element("div", { class: "lab-bar" }, run, stop, restart, status, says);

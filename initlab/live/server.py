@@ -189,7 +189,8 @@ def serve(port: int, options: list[str]) -> None:
     config.ServerApp.allow_unauthenticated_access = False
     config.ServerApp.log_level = "WARN"
     config.IdentityProvider.token = os.environ.get("JUPYTER_TOKEN", secrets.token_hex(24))
-    config.ServerApp.websocket_ping_timeout = 30_000  # the server's own default is over its limit
+    # Milliseconds. Jupyter's default is over tornado's limit, which each connection then tells.
+    config.ServerApp.tornado_settings = {"ws_ping_timeout": 30_000}
     if os.name == "posix":
         # Sockets in a folder of the user's instead of ports that every user could reach.
         config.KernelManager.transport = "ipc"
