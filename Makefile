@@ -17,7 +17,7 @@ export PATH := $(PATH):$(CURDIR)/$(BIN)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help env book run site test lint smoke lab serve live bench vendor clean
+.PHONY: help env book run site test lint smoke lab serve live bench vendor graphs clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -33,12 +33,12 @@ run: $(ENVIRONMENT)
 		$(BIN)/python -m initlab run $$notebook -p preset $(PRESET) || exit 1; \
 	done
 
-site: $(ENVIRONMENT) $(VENDOR) $(LIVE)
+site: $(ENVIRONMENT) $(VENDOR) $(LIVE) graphs
 	$(BIN)/jupyter-book build . -W -n --keep-going
 	$(BIN)/python book/pages.py _build/html
 
 # By file: what a file sets up (a site, a cluster) is set up by one of the processes.
-test: lint $(VENDOR) $(LIVE) ## Everything that CI runs: ruff, mypy, pytest, the site in a browser
+test: lint $(VENDOR) $(LIVE) graphs ## Everything that CI runs: ruff, mypy, pytest, the site in a browser
 	@command -v chromium chromium-browser google-chrome google-chrome-stable > /dev/null \
 		|| $(BIN)/playwright install chromium
 	$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -66,6 +66,10 @@ bench: $(PEERS) ## Measure speed against what one would use instead
 
 vendor: $(VENDOR) $(LIVE) ## The browser scripts that the site serves
 
+# It looks by itself whether anything that they are made of has changed.
+graphs: $(ENVIRONMENT) ## The functions that pages train with, exported
+	$(BIN)/python -m initlab.live.export book/_static/live/graphs
+
 clean: ## Remove what was built; environment and downloads stay
 	rm -rf _build _executed book/_static/vendor book/_static/live .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
@@ -90,6 +94,6 @@ $(VENDOR): book/vendor.py $(wildcard book/cells/*) $(MODULES)
 	@touch $@
 
 # The live sections' scripts, and the runtime of their graphs.
-$(LIVE): $(wildcard initlab/live/front/*) $(MODULES)
+$(LIVE): $(wildcard initlab/live/front/*) initlab/live/sections.json $(MODULES)
 	node initlab/live/front/build.mjs
 	@touch $@

@@ -1,4 +1,4 @@
-"""Steps per second of an exported training step beside eager PyTorch's: `python -m benchmarks.live`.
+"""Steps per second of an exported step beside eager PyTorch's: `python -m benchmarks.live`.
 
 One network of 10 hidden layers of 100 units, batches of 64, SGD with momentum, one thread each.
 What a browser reaches is measured by the tests of the site; `eager` is its other side.

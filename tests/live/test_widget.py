@@ -1,4 +1,4 @@
-"""The widget: a kernel behind the front end's messages, and a placeholder for a page without one."""
+"""The widget: a kernel behind the front end's messages, a placeholder for a page without one."""
 
 from __future__ import annotations
 
