@@ -101,13 +101,13 @@ export class LineChart {
 
   /** What stands under the pointer, written beside the title. */
   #read(plot, skipped) {
-    const out = this.figure.querySelector("output");
+    const out = this.figure.querySelector(".under");
     const { idx } = plot.cursor;
-    if (idx == null) { out.value = ""; return; }
+    if (idx == null) { out.textContent = ""; return; }
     const values = plot.data.slice(1 + skipped).map((line) => line[idx]);
-    if (values.every((v) => v == null)) { out.value = ""; return; }
+    if (values.every((v) => v == null)) { out.textContent = ""; return; }
     const where = `${this.options.layers ? "layer" : "step"} ${Math.round(plot.data[0][idx])}`;
-    out.value = `${where}: ${values.map((v) => (v == null ? "–" : label(v, this.options.percent, true))).join(" · ")}`;
+    out.textContent = `${where}: ${values.map((v) => (v == null ? "–" : label(v, this.options.percent, true))).join(" · ")}`;
   }
 
   #upright(plot) {

@@ -70,11 +70,12 @@ function slider(form, name, about, changed) {
   const input = document.createElement("input");
   Object.assign(input, { type: "range", min: 0, max: values.length - 1, step: 1, name });
   const caption = labelled(form, label, input);
-  const output = document.createElement("output");
+  // Not an <output>: that would be read out beside the slider's own value.
+  const output = document.createElement("b");
   caption.append(output);
   const say = () => {
     const value = values[input.valueAsNumber];
-    output.value = show(value);
+    output.textContent = show(value);
     input.setAttribute("aria-valuetext", show(value));
     input.setAttribute("aria-label", label);
     input.style.setProperty("--part", `${(100 * input.valueAsNumber) / (values.length - 1)}%`);

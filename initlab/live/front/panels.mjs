@@ -26,7 +26,7 @@ export class Panels {
       const caption = figure.appendChild(document.createElement("figcaption"));
       caption.appendChild(document.createElement("b")).textContent = title;
       caption.append(` ${sub}`);
-      caption.append(document.createElement("output"));
+      caption.appendChild(document.createElement("span")).className = "under"; // the pointer: its values
       return { name, title, chart: new Chart(figure, { ...options, tall: className === "tall" }) };
     });
   }
