@@ -143,7 +143,10 @@ def test_the_parts_that_need_no_page():
     if not (node := shutil.which("node")):
         pytest.skip("no node on this machine")
     done = subprocess.run(
-        [node, "--test", "front.test.mjs"], cwd=Path(__file__).parent, capture_output=True, text=True
+        [node, "--test", "front.test.mjs"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stdout
 
