@@ -92,6 +92,13 @@ def test_an_estimate_sums_over_kinds_and_needs_no_data(monkeypatch):
         estimate([])
 
 
+def test_augmented_images_of_a_network_that_takes_vectors_are_timed_as_images():
+    run = replace(TRAIN, data=Data("digits", train=64, test=32), augment=Augment(flip=True))
+    assert isinstance(run.model, MLP)
+    cost = estimate([run])
+    assert cost.table.runs.tolist() == [1] and cost.seconds > 0
+
+
 def test_an_estimate_is_what_the_measured_speed_gives(monkeypatch):
     """With a clock that only training moves: a thousandth of a second for each sample."""
     module, clock = importlib.import_module("initlab.sweep.estimate"), [0.0]
