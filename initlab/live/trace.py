@@ -21,7 +21,10 @@ from torch.fx.experimental.proxy_tensor import make_fx
 #: Inputs of a function: name → (an example, names of the axes that are free).
 Inputs = dict[str, tuple[Tensor, Sequence[str | None]]]
 
-#: Largest sizes of the free axes; 2 is the exporter's smallest.
+#: Smallest sizes of the free axes where they are not the exporter's own, 2: K edges enclose K − 1
+#: bins, of which it wants two.
+LEAST = {"K": 3}
+#: Largest sizes of the free axes.
 LARGEST = {"R": 64, "D": 1024, "n": 4096, "i": 4096, "B": 65536, "K": 4096}
 
 
@@ -32,7 +35,10 @@ def graph(function: Callable[..., Any], inputs: Inputs, outputs: Sequence[str]) 
     not ask for them; a size of one may be given, too, where the example has more.
     """
     examples = tuple(example for example, _ in inputs.values())
-    dims = {name: torch.export.Dim(name, min=2, max=most) for name, most in LARGEST.items()}
+    dims = {
+        name: torch.export.Dim(name, min=LEAST.get(name, 2), max=most)
+        for name, most in LARGEST.items()
+    }
     free = tuple(
         {axis: dims[name] for axis, name in enumerate(axes) if name is not None}
         for _, axes in inputs.values()
