@@ -18,9 +18,8 @@ from initlab.live import network, start, steps
 from initlab.live.join import joined
 from initlab.live.trace import Inputs, graph
 
-#: Sizes of the examples. All differ, since the tracer takes equal ones for one and the same; that
-#: of the depth is the exporter's least, which it takes for a lower bound.
-_R, _D, _N, _I, _B, _K = 3, 2, 7, 11, 13, 17
+#: Sizes of the examples. All differ, since the tracer takes equal ones for one and the same.
+_R, _D, _N, _I, _B, _K = 3, 5, 7, 11, 13, 17
 _CLASSES = 10
 #: Names of the axes of the six parameters.
 _AXES = (

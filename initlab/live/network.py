@@ -8,7 +8,9 @@ depth. Layers, normalization and loss are the package's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 from torch import Tensor
@@ -71,7 +73,7 @@ def scanned(body: Callable, h: Tensor, xs: Sequence[Tensor], more: Sequence[Tens
     Gives the last h and each thing seen, stacked. In a graph it is one operator, whatever the
     depth; there `body` is given as it is.
     """
-    if torch.compiler.is_exporting() or _ROLLED:
+    if _ROLLED.get():
         return list(torch.ops.higher_order.scan(body, [h], list(xs), tuple(more)))
     every = []
     for one in zip(*xs, strict=True):
@@ -81,7 +83,17 @@ def scanned(body: Callable, h: Tensor, xs: Sequence[Tensor], more: Sequence[Tens
 
 
 #: Whether layers are rolled up, as they are while graphs are made.
-_ROLLED: list[bool] = []
+_ROLLED: ContextVar[bool] = ContextVar("initlab_rolled_layers", default=False)
+
+
+@contextmanager
+def rolled() -> Iterator[None]:
+    """Layers are rolled up while a function is traced, so that their number stays free."""
+    token = _ROLLED.set(True)
+    try:
+        yield
+    finally:
+        _ROLLED.reset(token)
 
 
 def forward(

@@ -18,6 +18,8 @@ from torch._decomp import core_aten_decompositions
 from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from initlab.live import network
+
 #: Inputs of a function: name → (an example, names of the axes that are free).
 Inputs = dict[str, tuple[Tensor, Sequence[str | None]]]
 
@@ -47,11 +49,12 @@ def graph(function: Callable[..., Any], inputs: Inputs, outputs: Sequence[str]) 
         warnings.simplefilter("ignore")  # of deprecations within torch
         # torch.export alone fails on gradients; it takes them as traced by make_fx. The table
         # takes cross_entropy apart, whose exported gradient is wrong otherwise.
-        traced = make_fx(
-            function,
-            tracing_mode="symbolic",
-            decomposition_table=core_aten_decompositions(),
-        )(*examples)
+        with network.rolled():
+            traced = make_fx(
+                function,
+                tracing_mode="symbolic",
+                decomposition_table=core_aten_decompositions(),
+            )(*examples)
         _without_aliases(traced)
         program = torch.export.export(
             _Module(traced), examples, dynamic_shapes=(free,), strict=False
