@@ -5,21 +5,17 @@ The notebook's own cells are run, with made-up accuracies in place of training.
 
 from __future__ import annotations
 
-import json
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from initlab import sweep
 from initlab.spec import key
 from initlab.sweep import Run
+from tests.chapters import NOTEBOOKS, grids
 
-NOTEBOOK = (
-    Path(__file__).parents[1] / "notebooks" / "drafts" / "04-when-reinitialization-works.ipynb"
-)
+NOTEBOOK = NOTEBOOKS / "drafts" / "04-when-reinitialization-works.ipynb"
 
 
 def made_up(runs: list[Run], **_) -> pd.DataFrame:
@@ -33,18 +29,8 @@ def made_up(runs: list[Run], **_) -> pd.DataFrame:
 
 @pytest.fixture(scope="module", params=["smoke", "laptop"])
 def chapter(request) -> dict:
-    """What the cells of the grids leave behind, up to where the results are computed."""
-    cells = json.loads(NOTEBOOK.read_text(encoding="utf8"))["cells"]
-    code = ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
-    end = next(i for i, source in enumerate(code) if source.startswith("sweeps = dict("))
-    names: dict = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweep, "run", made_up)
-        for source in code[:end]:
-            text = source.replace('preset = "laptop"', f'preset = "{request.param}"')
-            exec(compile(text, NOTEBOOK.name, "exec"), names)
-    assert names["p"].preset == request.param
-    return names
+    """What the cells of the grids leave behind."""
+    return grids(NOTEBOOK, request.param, made_up)
 
 
 def cells(chapter: dict) -> list[tuple]:
