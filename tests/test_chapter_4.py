@@ -15,7 +15,7 @@ from initlab.spec import key
 from initlab.sweep import Run
 from tests.chapters import NOTEBOOKS, grids
 
-NOTEBOOK = NOTEBOOKS / "drafts" / "04-when-reinitialization-works.ipynb"
+NOTEBOOK = NOTEBOOKS / "04-when-reinitialization-works.ipynb"
 
 
 def made_up(runs: list[Run], **_) -> pd.DataFrame:
