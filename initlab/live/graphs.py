@@ -78,27 +78,30 @@ def gradient(phi: str, norm: bool) -> Traced:
     """See `network.gradients`."""
 
     def function(*given: Tensor) -> tuple[Tensor, ...]:
-        return network.gradients(given[:6], *given[6:], phi, norm)
+        x, y = given[6:]
+        return network.gradients(given[:6], x, y, phi, norm)
 
     return Traced(function, _six("") | _batch(), _named("g_") + _TOLD)
 
 
 def update(optimizer: str) -> Traced:
     """See `steps.sgd` and `steps.adam`."""
-    if optimizer == "sgd":
+    return _sgd() if optimizer == "sgd" else _adam(decoupled=optimizer == "adamw")
 
-        def function(*given: Tensor) -> tuple[Tensor, ...]:
-            return steps.sgd(given[:6], given[6:12], given[12:18], *given[18:])
 
-        numbers = _numbers("lr", "momentum", "weight_decay")
-        inputs = _six("") | _six("m_") | _six("g_") | numbers
-        return Traced(function, inputs, _named("new_") + _named("new_m_"))
+def _sgd() -> Traced:
+    def function(*given: Tensor) -> tuple[Tensor, ...]:
+        return steps.sgd(given[:6], given[6:12], given[12:18], *given[18:])
 
+    inputs = _six("") | _six("m_") | _six("g_") | _numbers("lr", "momentum", "weight_decay")
+    return Traced(function, inputs, _named("new_") + _named("new_m_"))
+
+
+def _adam(decoupled: bool) -> Traced:
     def function(*given: Tensor) -> tuple[Tensor, ...]:
         lr, beta1, beta2, eps, decay = given[25:]
         three = given[:6], given[6:12], given[12:18]
         numbers = lr, decay, beta1, beta2, eps
-        decoupled = optimizer == "adamw"
         return steps.adam(*three, given[18], given[19:25], *numbers, decoupled=decoupled)
 
     inputs = _six("") | _six("m_") | _six("v_") | _numbers("t") | _six("g_")
@@ -111,7 +114,8 @@ def evaluation(phi: str, norm: bool) -> Traced:
     """See `network.evaluate`."""
 
     def function(*given: Tensor) -> tuple[Tensor, ...]:
-        return network.evaluate(given[:6], *given[6:], phi, norm)
+        x, y, edges = given[6:]
+        return network.evaluate(given[:6], x, y, edges, phi, norm)
 
     edges = {"edges": (torch.linspace(-3, 3, _K), ("K",))}
     outputs = ("loss", "accuracy", "histogram", "act_rms")

@@ -85,20 +85,21 @@ class Group:
         lr, decay = self.numbers("lr"), self.numbers("weight_decay")
         if c.optimizer == "sgd":
             momentum = torch.full_like(lr, c.momentum)
-            out = steps.sgd(self.params, self.state[0], grads, lr, momentum, decay)
+            out = list(steps.sgd(self.params, self.state[0], grads, lr, momentum, decay))
         else:
-            shared = (torch.tensor(v) for v in (c.beta1, c.beta2, c.eps))
-            *out, self.t = steps.adam(
-                self.params, *self.state, self.t, grads, lr, decay, *shared,
-                decoupled=c.optimizer == "adamw",
-            )  # fmt: skip
-        self.params, *self.state = (list(out[k : k + 6]) for k in range(0, len(out), 6))
+            means, squares = self.state
+            beta1, beta2, eps = (torch.tensor(v) for v in (c.beta1, c.beta2, c.eps))
+            before = self.params, means, squares, self.t
+            numbers = lr, decay, beta1, beta2, eps
+            *out, self.t = steps.adam(*before, grads, *numbers, decoupled=c.optimizer == "adamw")
+        self.params, *self.state = (out[k : k + 6] for k in range(0, len(out), 6))
         self.step += 1
         return loss, accuracy, lengths, slopes
 
     def run(self, count: int, seconds: float = float("inf")) -> list[tuple[Tensor, ...]]:
         """At least one step, at most `count`, no further one once that time has passed."""
-        began, told = monotonic(), []
+        began = monotonic()
+        told: list[tuple[Tensor, ...]] = []
         while not told or (len(told) < count and monotonic() - began < seconds):
             told.append(self.advance())
         return told

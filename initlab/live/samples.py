@@ -92,8 +92,8 @@ def made(name: str) -> Samples:
     rank[order] = torch.arange(len(order))
     wrong = loaded.train.y.clone()
     wrong[order] = (wrong[order] + shift) % CLASSES
-    bytes_of = [t.round().numpy().astype(np.uint8) for t in (images, labels, wrong)]
-    return Samples(*bytes_of, rank.numpy().astype("<u2"))
+    pixels, right, other = (t.round().numpy().astype(np.uint8) for t in (images, labels, wrong))
+    return Samples(pixels, right, other, rank.numpy().astype("<u2"))
 
 
 @lru_cache

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import erf, sqrt
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -99,8 +100,9 @@ def _draw(rule: Rule, seeds: Tensor, stream: int, count: int, shape: Sequence[in
     rows, columns = shape[-2], shape[-1]
     if isinstance(rule, Orthogonal):
         return orthogonal(normals(seeds, stream, count).view(shape))
-    fans = Fans(*(torch.scalar_tensor(float_of) for float_of in (columns, rows)))
-    variance = rule.variance(fans)
+    # Sizes are symbols while a graph is made; as tensors a rule's arithmetic is traced with them.
+    into, out = (torch.scalar_tensor(size) for size in (columns, rows))
+    variance = cast(float | Tensor, rule.variance(Fans(cast(float, into), cast(float, out))))
     std = variance.sqrt() if isinstance(variance, Tensor) else sqrt(variance)
     distribution = rule.distribution if isinstance(rule, VarianceScaling) else "normal"
     if distribution == "normal":

@@ -53,7 +53,7 @@ def graph(function: Callable[..., Any], inputs: Inputs, outputs: Sequence[str]) 
             traced = make_fx(
                 function,
                 tracing_mode="symbolic",
-                decomposition_table=core_aten_decompositions(),
+                decomposition_table=dict(core_aten_decompositions()),
             )(*examples)
         _without_aliases(traced)
         program = torch.export.export(

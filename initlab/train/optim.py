@@ -184,7 +184,8 @@ class Step:
             }
             state = [buffer[i] for buffer in self.state]
             if isinstance(self.kind, Adam):
-                adam_update(t, g, *state, self.count, n)
+                m, v = state
+                adam_update(t, g, m, v, self.count, n)
             elif isinstance(self.kind, LARS):
                 lars_update(t, g, *state, n=n)
             else:
