@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
-from initlab.live.network import ACTIVATIONS
+from initlab.live.network import ACTIVATIONS, KINDS
 from initlab.live.samples import SETS
 from initlab.live.start import NAMES
 from initlab.live.steps import STATES
@@ -111,8 +111,10 @@ class Config:
         one_of("data", self.data, SETS)
         one_of("activation", self.activation, ACTIVATIONS)
         one_of("optimizer", self.optimizer, STATES)
-        if not isinstance(self.norm, bool):
-            raise ValueError(f"norm must be true or false, not {self.norm!r}")
+        if (self.activation, self.norm) not in KINDS:
+            raise ValueError(
+                f"there are no networks with batch normalization and {self.activation}"
+            )
         for name, (least, most) in WHOLE.items():
             whole(name, getattr(self, name), least, most)
         for name in ("momentum", "beta1", "beta2", "eps"):

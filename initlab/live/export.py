@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
 import subprocess
 import sys
 from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -68,7 +70,7 @@ def export(folder: Path) -> None:
             "inputs": [v.name for v in model.graph.input],
             "outputs": [v.name for v in model.graph.output],
         }
-        for name, model in graphs.every()
+        for name, model in graphs.assembled(_parts())
     }
     # A rule that is a multiple of another one shares its graph.
     rules = {f"init_{name}": made[f"init_{start.drawn(name)}"] for name in start.NAMES}
@@ -87,6 +89,15 @@ def export(folder: Path) -> None:
         if path.name not in wanted:
             path.unlink()
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+
+
+def _parts() -> dict[str, Any]:
+    """All parts of the graphs. Tracing is slow and on one core, so two of them do it."""
+    from initlab.live import graphs
+
+    # Not forked: this process has threads of torch's.
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        return dict(zip(graphs.PARTS, pool.map(graphs.part, graphs.PARTS), strict=True))
 
 
 def described() -> dict[str, Any]:

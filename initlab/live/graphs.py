@@ -6,7 +6,7 @@ Each is traced once and they are joined, because tracing is what takes the time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -152,26 +152,47 @@ def displacing() -> Traced:
     return Traced(function, _six("") | _six("first_"), outputs)
 
 
-def suffix(phi: str, norm: bool) -> str:
-    """What names of graphs end with: "relu", or "relu_bn" with normalization."""
-    return f"{phi}_bn" if norm else phi
+def traced(name: str) -> Traced:
+    """The part of that name, one of `PARTS`."""
+    what, _, which = name.partition("_")
+    if what in ("gradient", "evaluate"):
+        phi, norm = KINDS[which]
+        return gradient(phi, norm) if what == "gradient" else evaluation(phi, norm)
+    if what == "init":
+        return beginning(which)
+    if what == "update":
+        return update(which)
+    return mixing() if what == "mix" else displacing()
 
 
-def every() -> Iterator[tuple[str, onnx.ModelProto]]:
-    """Each graph with its name, one after the other."""
-    for name in dict.fromkeys(map(start.drawn, start.NAMES)):
-        yield f"init_{name}", beginning(name).graph()
-    yield "mix", mixing().graph()
-    yield "displacement", displacing().graph()
-    updates = {optimizer: update(optimizer).graph() for optimizer in steps.STATES}
-    for norm in (False, True):
-        for phi in network.ACTIVATIONS:
-            yield f"evaluate_{suffix(phi, norm)}", evaluation(phi, norm).graph()
-            grads = gradient(phi, norm).graph()
-            for optimizer, step in updates.items():
-                taken = [name for name in update(optimizer).inputs if not name.startswith("g_")]
-                # The batch comes before the optimizer's numbers.
-                at = taken.index("lr")
-                inputs = [*taken[:at], "x", "y", *taken[at:]]
-                outputs = [*update(optimizer).outputs, *_TOLD]
-                yield f"{optimizer}_{suffix(phi, norm)}", joined(grads, step, inputs, outputs)
+#: Kinds of networks by what names of graphs end with: "relu", or "relu_bn" with normalization.
+KINDS = {f"{phi}_bn" if norm else phi: (phi, norm) for phi, norm in network.KINDS}
+#: What is traced; the parts that take longest come first, so that two processes end together.
+PARTS = (
+    *(f"gradient_{kind}" for kind in KINDS),
+    *(f"update_{optimizer}" for optimizer in steps.STATES),
+    *(f"evaluate_{kind}" for kind in KINDS),
+    *(f"init_{name}" for name in dict.fromkeys(map(start.drawn, start.NAMES))),
+    *("mix", "displacement"),
+)
+
+
+def part(name: str) -> onnx.ModelProto:
+    """The graph of a part."""
+    return traced(name).graph()
+
+
+def assembled(parts: Mapping[str, onnx.ModelProto]) -> Iterator[tuple[str, onnx.ModelProto]]:
+    """Each graph that a browser calls with its name, from all the parts."""
+    for name, model in parts.items():
+        if not name.startswith(("gradient_", "update_")):
+            yield name, model
+    for kind in KINDS:
+        for optimizer in steps.STATES:
+            step = update(optimizer)
+            taken = [name for name in step.inputs if not name.startswith("g_")]
+            # The batch comes before the optimizer's numbers.
+            at = taken.index("lr")
+            inputs = [*taken[:at], "x", "y", *taken[at:]]
+            both = parts[f"gradient_{kind}"], parts[f"update_{optimizer}"]
+            yield f"{optimizer}_{kind}", joined(*both, inputs, [*step.outputs, *_TOLD])

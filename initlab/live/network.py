@@ -23,6 +23,8 @@ from initlab.train import CrossEntropy
 NAMES = ("W1", "b1", "W", "b", "Wo", "bo")
 #: Activations that have graphs.
 ACTIVATIONS = ("relu", "tanh", "gelu", "linear")
+#: Networks that have graphs: activation, and whether there is batch normalization.
+KINDS = (*((phi, False) for phi in ACTIVATIONS), ("relu", True))
 #: What PyTorch's batch normalization adds to a variance.
 EPS = 1e-5
 #: A hidden layer: (h, W, b) → φ(W h + b), (R, units, B).

@@ -16,6 +16,7 @@ from torch import Tensor
 from initlab.init import RULES, Fans, Normal, Orthogonal, Rule, VarianceScaling, gain
 from initlab.init.random import truncation_variance
 from initlab.live.counter import erfinv, normals, uniforms
+from initlab.live.network import scanned
 
 #: Rules that a group may start under, by name: all that scale a variance, a fixed standard
 #: deviation, and orthogonal matrices.
@@ -77,54 +78,62 @@ def initialize(
 
     `name` is one of the rules that are `drawn`. Weights are what the rule draws times `scales`,
     (R,), and `factor`; biases are zero. `seeds` is (R,) int64: a network depends on its own alone,
-    and with another depth its first layers stay the same.
+    and with another depth its first layers and its output stay the same.
     """
     rule = _rule(name)
-    out = []
-    for stream, t in enumerate(like):
-        if stream % 2:  # a bias
-            out.append(t * 0.0)
-            continue
-        # Networks first, as they have their own seeds; then the layers, if there is such an axis.
-        layered = t.dim() == 4
-        shape = (t.transpose(0, 1) if layered else t).shape
-        count = t[0].numel() if not layered else t.shape[0] * t.shape[2] * t.shape[3]
-        drawn = _draw(rule, seeds, stream, count, shape)
-        times = (factor * scales).view(-1, *[1] * (len(shape) - 1))
-        drawn = drawn * times
-        out.append(drawn.transpose(0, 1).contiguous() if layered else drawn)
-    return tuple(out)
+    (R, n, i), (D, *_), o = like[0].shape, like[2].shape, like[4].shape[1]
+    # All weights of a network are one sequence, because a graph's time goes into its operators;
+    # the layers, whose number varies, come last.
+    shapes = (R, n, i), (R, o, n), (R, D, n, n)
+    sizes = [n * i, o * n, D * n * n]
+    numbers = _standard(rule, seeds, sum(sizes)).split(sizes, -1)
+    times = factor * scales
+    first, output, layers = (
+        _scaled(rule, z.view(shape)) * times.view(-1, *[1] * (len(shape) - 1))
+        for z, shape in zip(numbers, shapes, strict=True)
+    )
+    weights = first, layers.transpose(0, 1).contiguous(), output
+    biases = (t * 0.0 for t in like[1::2])
+    return tuple(t for pair in zip(weights, biases, strict=True) for t in pair)
 
 
-def _draw(rule: Rule, seeds: Tensor, stream: int, count: int, shape: Sequence[int]) -> Tensor:
-    rows, columns = shape[-2], shape[-1]
-    if isinstance(rule, Orthogonal):
-        return orthogonal(normals(seeds, stream, count).view(shape))
-    # Sizes are symbols while a graph is made; as tensors a rule's arithmetic is traced with them.
-    into, out = (torch.scalar_tensor(size) for size in (columns, rows))
-    variance = cast(float | Tensor, rule.variance(Fans(cast(float, into), cast(float, out))))
-    std = variance.sqrt() if isinstance(variance, Tensor) else sqrt(variance)
+def _standard(rule: Rule, seeds: Tensor, count: int) -> Tensor:
+    """Numbers (R, count) of the rule's distribution, with mean 0 and variance 1."""
     distribution = rule.distribution if isinstance(rule, VarianceScaling) else "normal"
     if distribution == "normal":
-        return normals(seeds, stream, count).view(shape) * std
-    x = 2 * uniforms(seeds, stream, count)[0].view(shape) - 1
+        return normals(seeds, 0, count)
+    x = 2 * uniforms(seeds, 0, count)[0] - 1
     if distribution == "uniform":
-        return x * sqrt(3) * std
+        return x * sqrt(3)
     inside = erf(2 / sqrt(2))  # within two standard deviations of the normal before the cut
-    return erfinv(inside * x) * (std * sqrt(2 / truncation_variance(2.0)))
+    return erfinv(inside * x) * sqrt(2 / truncation_variance(2.0))
+
+
+def _scaled(rule: Rule, z: Tensor) -> Tensor:
+    """Matrices (…, m, n) of standard numbers → those of the rule."""
+    if isinstance(rule, Orthogonal):
+        return orthogonal(z)
+    # Sizes are symbols while a graph is made; as tensors a rule's arithmetic is traced with them.
+    out, into = (torch.scalar_tensor(size) for size in z.shape[-2:])
+    variance = cast(float | Tensor, rule.variance(Fans(cast(float, into), cast(float, out))))
+    return z * (variance.sqrt() if isinstance(variance, Tensor) else sqrt(variance))
+
+
+#: Coefficients of Newton and Schulz's iteration: the first push every singular value near 1
+#: (K. Jordan's, 2024), the last ones onto it.
+_PUSH = [(3.4445, -4.7750, 2.0315)] * 9 + [(1.5, -0.5, 0.0)] * 6
 
 
 def orthogonal(z: Tensor) -> Tensor:
     """The orthogonal factor of Gaussian matrices (…, m, n): uniform over the group, like Q of QR.
 
-    By Newton and Schulz's iteration, because ONNX has products but no QR. Its first steps push
-    every singular value near 1 (K. Jordan's coefficients, 2024), the last ones onto it.
+    By an iteration of products, because ONNX has no QR.
     """
     m, n = z.shape[-2], z.shape[-1]
     x = z * (0.95 / (torch.scalar_tensor(m).sqrt() + torch.scalar_tensor(n).sqrt()))
-    for _ in range(9):
+
+    def body(x: Tensor, by: Tensor) -> list[Tensor]:
         a = x @ x.mT
-        x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
-    for _ in range(6):
-        x = 1.5 * x - 0.5 * (x @ x.mT) @ x
-    return x
+        return [by[0] * x + (by[1] * a + by[2] * (a @ a)) @ x]
+
+    return scanned(body, x, [torch.tensor(_PUSH)], ())[0]

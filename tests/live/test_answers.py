@@ -46,7 +46,7 @@ def test_a_start_tells_what_there_is(kernel):
         torch.testing.assert_close(mine, other, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("optimizer, lr", [("sgd", 0.05), ("adam", 0.003), ("adamw", 0.003)])
+@pytest.mark.parametrize("optimizer, lr", [("sgd", 0.05), ("adam", 0.01), ("adamw", 0.01)])
 @pytest.mark.parametrize("norm", [False, True])
 def test_steps_train(optimizer, lr, norm):
     kernel = Kernel()
@@ -139,7 +139,10 @@ WRONG = {
     "half a layer": (changed(depth=3.5), "depth must be a whole number"),
     "wide": (changed(width=10**6), "width must be from 2 to 1024"),
     "large batch": (changed(batch=1024, data="digits", depth="3"), "whole number, not '3'"),
-    "no truth value": (changed(norm="yes"), "norm must be true or false"),
+    "no truth value": (changed(norm="yes"), "norm must be True or False, not 'yes'"),
+    "no such graph": (
+        changed(norm=True, activation="tanh"), "no networks with batch normalization and tanh",
+    ),
     "momentum": (changed(momentum=1), "momentum must be ≥ 0 and < 1"),
     "not a number": (changed(eps=None), "eps must be a finite number"),
     "unknown rule": (one(rule="fixup"), "unknown rule 'fixup'; known: he_normal"),

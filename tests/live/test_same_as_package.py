@@ -61,8 +61,10 @@ def test_training_is_that_of_fit(name, phi):
             state, told = eager(
                 name, phi, False, state, x[rows], y[rows].expand(R, -1, -1), *numbers
             )
-    assert float(told[0].mean()) < 1.5, "nothing was learned: this would show nothing"
     ours = stacked(state[:6])
+    # Far more than the tolerance below: weights that had hardly moved would show nothing.
+    for key, first in stacked(params).items():
+        assert float((ours[key] - first).abs().max()) > 0.01, f"{key} has not moved"
     for r, outcome in enumerate(outcomes):
         for key, theirs in outcome.params.items():
             torch.testing.assert_close(ours[key][r], theirs, rtol=2e-3, atol=2e-4)

@@ -4,7 +4,7 @@ import { read } from "./address.mjs";
 
 /* global BUILD */
 
-const hosts = [...document.querySelectorAll(".initlab-live[data-live]")];
+const hostsIn = (place) => [...place.querySelectorAll(".initlab-live[data-live]")];
 const file = (name) => {
   const address = new URL(name, import.meta.url);
   address.searchParams.set("v", BUILD);
@@ -44,7 +44,10 @@ const observer = new IntersectionObserver((all) => {
     bring(target);
   }
 });
+const hosts = hostsIn(document);
 hosts.forEach((host) => observer.observe(host));
+// What a reader's own kernel has put into the page.
+document.addEventListener("initlab:shown", ({ target }) => hostsIn(target).forEach((host) => observer.observe(host)));
 
 // An address with a configuration leads to its section.
 const asked = read(location.hash);

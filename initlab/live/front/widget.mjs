@@ -32,7 +32,8 @@ export async function bring(host, address) {
   const line = workerAt(address);
   const about = await line.ask({ command: "about" });
   const asked = read(location.hash);
-  const given = { ...initial, ...(asked?.section === section ? asked.settings : {}) };
+  const wished = asked?.section === section ? Object.entries(asked.settings) : [];
+  const given = { ...initial, ...Object.fromEntries(wished.filter(([name]) => shared(section).includes(name))) };
   const still = [...host.children];
   const place = document.createElement("div");
   host.prepend(place);
