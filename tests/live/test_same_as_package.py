@@ -58,9 +58,7 @@ def test_training_is_that_of_fit(name, phi):
             else:
                 shared = (optimizer.beta1, optimizer.beta2, optimizer.eps)
                 numbers = lr, *map(torch.tensor, shared), decay
-            state, told = eager(
-                name, phi, False, state, x[rows], y[rows].expand(R, -1, -1), *numbers
-            )
+            state, _ = eager(name, phi, False, state, x[rows], y[rows].expand(R, -1, -1), *numbers)
     ours = stacked(state[:6])
     # Far more than the tolerance below: weights that had hardly moved would show nothing.
     for key, first in stacked(params).items():
