@@ -43,12 +43,16 @@ def uniforms(seeds: Tensor, stream: int, count: int) -> tuple[Tensor, Tensor]:
 
 
 def normals(seeds: Tensor, stream: int, count: int) -> Tensor:
-    """Standard normal numbers (R, `count`), by Box and Muller's transform; see `uniforms`.
+    """Standard normal numbers (R, `count`) in float64, by Box and Muller's transform.
 
-    None lies further out than 5.9.
+    See `uniforms`. None lies further out than 5.9. Logarithms and sines differ in their last digit
+    from one library to the next; what is made of float64 does not differ once it is float32.
     """
-    u, v = uniforms(seeds, stream, count)
-    return (-2 * u.log()).sqrt() * (2 * math.pi * v).cos()
+    u, v = (t.double() for t in uniforms(seeds, stream, count))
+    # A tensor, because the exporter rounds plain numbers to float32; a sine, because the runtime
+    # has no cosine of float64.
+    turn = torch.tensor(math.tau, dtype=torch.float64)
+    return (-2 * u.log()).sqrt() * (turn * (v + 0.25)).sin()
 
 
 #: Coefficients of w = −log(1 − x²), shifted, for small and for large w; highest power first.

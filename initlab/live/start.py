@@ -101,7 +101,9 @@ def _standard(rule: Rule, seeds: Tensor, count: int) -> Tensor:
     """Numbers (R, count) of the rule's distribution, with mean 0 and variance 1."""
     distribution = rule.distribution if isinstance(rule, VarianceScaling) else "normal"
     if distribution == "normal":
-        return normals(seeds, 0, count)
+        z = normals(seeds, 0, count)
+        # The orthogonal factor amplifies what is rounded, so it is taken first.
+        return z if isinstance(rule, Orthogonal) else z.float()
     x = 2 * uniforms(seeds, 0, count)[0] - 1
     if distribution == "uniform":
         return x * sqrt(3)
@@ -112,7 +114,7 @@ def _standard(rule: Rule, seeds: Tensor, count: int) -> Tensor:
 def _scaled(rule: Rule, z: Tensor) -> Tensor:
     """Matrices (…, m, n) of standard numbers → those of the rule."""
     if isinstance(rule, Orthogonal):
-        return orthogonal(z)
+        return orthogonal(z).float()
     # Sizes are symbols while a graph is made; as tensors a rule's arithmetic is traced with them.
     out, into = (torch.scalar_tensor(size) for size in z.shape[-2:])
     variance = cast(float | Tensor, rule.variance(Fans(cast(float, into), cast(float, out))))
@@ -129,11 +131,11 @@ def orthogonal(z: Tensor) -> Tensor:
 
     By an iteration of products, because ONNX has no QR.
     """
-    m, n = z.shape[-2], z.shape[-1]
-    x = z * (0.95 / (torch.scalar_tensor(m).sqrt() + torch.scalar_tensor(n).sqrt()))
+    m, n = (torch.scalar_tensor(size, dtype=z.dtype) for size in z.shape[-2:])
+    x = z * (0.95 / (m.sqrt() + n.sqrt()))
 
     def body(x: Tensor, by: Tensor) -> list[Tensor]:
         a = x @ x.mT
         return [by[0] * x + (by[1] * a + by[2] * (a @ a)) @ x]
 
-    return scanned(body, x, [torch.tensor(_PUSH)], ())[0]
+    return scanned(body, x, [torch.tensor(_PUSH, dtype=z.dtype)], ())[0]

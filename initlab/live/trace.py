@@ -6,6 +6,7 @@ What stands here works around what torch 2.14's exporter cannot do, or does wron
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,6 +20,9 @@ from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from initlab.live import network
+
+# A scan that gives nothing but its end leads to warnings of empty attributes, which may be empty.
+logging.getLogger("onnx_ir").setLevel(logging.ERROR)
 
 #: Inputs of a function: name → (an example, names of the axes that are free).
 Inputs = dict[str, tuple[Tensor, Sequence[str | None]]]

@@ -43,7 +43,7 @@ def test_a_file_holds_what_was_packed(name):
     assert packed == found.packed(), "the same samples give the same bytes"
     raw, rows = gzip.decompress(packed), found.train + found.test
     size = rows * found.images.shape[1] + rows + 3 * found.train
-    assert len(raw) == size and len(packed) < 300_000
+    assert len(raw) == size and len(packed) < 95_000
     # The last rank, with its lower byte first.
     assert raw[-2] + 256 * raw[-1] == found.rank[-1]
 
