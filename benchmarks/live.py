@@ -1,7 +1,8 @@
 """Steps per second of an exported step beside eager PyTorch's: `python -m benchmarks.live`.
 
 One network of 10 hidden layers of 100 units, batches of 64, SGD with momentum, one thread each.
-What a browser reaches is measured by the tests of the site; `eager` is its other side.
+`browser` is the page's own worker in headless Chromium, `graph` the same graph in the native
+onnxruntime, `kernel` what a notebook's kernel runs. All take turns in one run.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmarks.browser import worker
 from benchmarks.harness import Work, compared, interleaved
 from initlab.live import network, start, steps
 from initlab.models import MLP
 
-BUILT = Path(__file__).parent.parent / "book" / "_static" / "live" / "graphs"
+BUILT = Path(__file__).parent.parent / "book" / "_static" / "live"
 DEPTH, WIDTH, BATCH, LR, MOMENTUM = 10, 100, 64, 0.005, 0.9
 
 
@@ -65,7 +67,7 @@ def exported(
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(folder / "sgd_relu.onnx"), options)
+    session = onnxruntime.InferenceSession(str(folder / "graphs" / "sgd_relu.onnx"), options)
     names = [i.name for i in session.get_inputs()]
     params, velocities, x, y, numbers = _group(depth, width, batch)
     state = [t.numpy() for t in (*params, *velocities)]
@@ -95,9 +97,29 @@ def _group(depth: int, width: int, batch: int) -> tuple:
     return params, like, x, nn.functional.one_hot(y, 10).float().unsqueeze(0), numbers
 
 
+def config(depth: int = DEPTH, width: int = WIDTH, batch: int = BATCH) -> dict:
+    """The same as a live section asks for it, on the small digits."""
+    network = {"rule": "he_normal", "scale": 1, "seed": 0, "lr": LR, "weight_decay": 0, "noise": 0}
+    return {
+        "data": "digits", "depth": depth, "width": width, "activation": "relu", "norm": False,
+        "optimizer": "sgd", "momentum": MOMENTUM, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8,
+        "batch": batch, "networks": [network],
+    }  # fmt: skip
+
+
 def measured(folder: Path, rounds: int, count: int) -> dict[str, dict]:
-    """Steps per second of the graph and of the functions, each beside eager PyTorch."""
-    ways = {"eager": eager(), "graph": exported(folder), "kernel": written_out()}
+    """Steps per second in a browser, of the graph and of the functions, each beside eager PyTorch.
+
+    The time in a browser includes a message there and back, as it does on a page.
+    """
+    with worker(folder, config()) as browser:
+        ways = {"eager": eager(), "browser": browser, "graph": exported(folder)}
+        return _beside_eager(ways | {"kernel": written_out()}, rounds, count)
+
+
+def _beside_eager(
+    ways: dict[str, Callable[[int], None]], rounds: int, count: int
+) -> dict[str, dict]:
 
     def turn(take: Callable[[int], None]) -> Work:
         def work() -> int:
@@ -112,17 +134,17 @@ def measured(folder: Path, rounds: int, count: int) -> dict[str, dict]:
         rates = interleaved({name: turn(take) for name, take in ways.items()}, rounds)
     finally:
         torch.set_num_threads(threads)
-    return {name: compared(rates[name], rates["eager"]) for name in ("graph", "kernel")}
+    return {name: compared(rates[name], rates["eager"]) for name in ways if name != "eager"}
 
 
 def main() -> None:
     """Print the comparison as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--graphs", type=Path, default=BUILT)
+    parser.add_argument("--built", type=Path, default=BUILT, help="folder of `make vendor graphs`")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=100, help="of each in every round")
     given = parser.parse_args()
-    print(json.dumps(measured(given.graphs, given.rounds, given.steps), indent=1))
+    print(json.dumps(measured(given.built, given.rounds, given.steps), indent=1))
 
 
 if __name__ == "__main__":
