@@ -1,7 +1,7 @@
 """The live sections in real browsers, on a small page of their own.
 
 Times and sizes that the issue bounds are asserted with `INITLAB_SLACK` as a factor on the times
-(default 5: a machine that runs other things is slower); what was measured is printed.
+(a machine that runs other things is slower); what was measured is printed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from initlab import plot
 
 pytestmark = pytest.mark.site
 
-SLACK = float(os.environ.get("INITLAB_SLACK", "5"))
+SLACK = float(os.environ.get("INITLAB_SLACK", "1"))
 #: Bytes: for a first section, and for each further one.
 FIRST, FURTHER = 5e6, 1e5
 LONG_TASKS = """
@@ -41,9 +41,9 @@ SEEN = """(host) => {
   const { trainer, settings } = host.live;
   const { run } = trainer;
   return {
-    state: trainer.state, step: run.step, generation: trainer.generation,
+    state: trainer.state, step: run.step, generation: run.generation,
     first: run.loss.y.map((line) => line[0]), last: run.now && run.now.loss,
-    accuracy: run.test.accuracy, settings,
+    accuracy: run.test ? run.test.accuracy : [0], settings,
   };
 }"""
 
@@ -323,9 +323,9 @@ def test_every_section_trains_in_firefox(address):
             firefox.until(f"!!{host}.live", seconds=60 * SLACK)
             print(f"{section} in Firefox: usable after {time.monotonic() - begun:.2f} s")
             firefox.until(f"{host}.live.trainer.run.step > 30", seconds=60 * SLACK)
-            before = firefox.evaluate(f"{host}.live.trainer.generation")
+            before = firefox.evaluate(f"{host}.live.trainer.run.generation")
             firefox.evaluate(f"({NUDGE})({host})")
-            again = f"{host}.live.trainer.generation > {before} && {host}.live.trainer.run.step > 5"
+            again = f"{host}.live.trainer.run.generation > {before} && {host}.live.trainer.run.step > 5"
             firefox.until(again, seconds=60 * SLACK)
         foreign = [url for url in firefox.requests if not url.startswith((home, "about:", "data:"))]
         assert [url for url in foreign if not url.endswith("/favicon.ico")] == []

@@ -26,9 +26,9 @@ NUDGE = f"""(() => {{
   const slider = {HOST}.firstElementChild.shadowRoot.querySelector("input[type=range]");
   slider.valueAsNumber += slider.valueAsNumber < Number(slider.max) ? 1 : -1;
   slider.dispatchEvent(new Event("input", {{ bubbles: true }}));
-  return {HOST}.live.trainer.generation;
+  return {HOST}.live.trainer.run.generation;
 }})()"""
-AGAIN = f"{HOST}.live.trainer.generation > %d && {HOST}.live.trainer.run.step > 5"
+AGAIN = f"{HOST}.live.trainer.run.generation > %d && {HOST}.live.trainer.run.step > 5"
 
 
 def foreign(urls: list[str], home: str) -> list[str]:

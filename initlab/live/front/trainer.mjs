@@ -45,7 +45,7 @@ export class Trainer {
     return this.#alone(async () => {
       if (generation !== this.generation) return;
       const config = configuration(this.section, this.settings);
-      const run = emptyRun(this.section, this.settings, config);
+      const run = { ...emptyRun(this.section, this.settings, config), generation };
       const begun = await this.ask({ command: "start", config });
       this.label = begun.label;
       run.length = byLayer(begun.act_rms, run.count);
