@@ -10,15 +10,16 @@ export class Cloud {
   constructor(figure) {
     this.canvas = figure.appendChild(document.createElement("canvas"));
     this.canvas.setAttribute("role", "img");
-    this.observer = new ResizeObserver(() => this.#paint());
+    this.observer = new ResizeObserver(() => this.canvas.clientWidth !== this.width && this.#paint());
     this.observer.observe(this.canvas);
     this.names = [];
   }
 
   /** `first` and `delta` are flat [networks, points]. */
   draw({ first, delta, inks, names }) {
+    const same = this.now?.delta === delta;
     this.now = { first, delta, inks, names };
-    this.#paint();
+    if (!same) this.#paint();
   }
 
   describe(sentence) { this.canvas.setAttribute("aria-label", sentence); }
@@ -30,6 +31,7 @@ export class Cloud {
   #paint() {
     const width = this.canvas.clientWidth;
     if (!width || !this.now) return;
+    this.width = width;
     const { first, delta, inks, names } = this.now;
     const count = inks.length;
     const each = Math.min((width - GAP * (count - 1)) / count, 300);

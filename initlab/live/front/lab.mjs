@@ -50,6 +50,7 @@ export async function mount(host, { section, given, ask, about, share, shareLabe
   voice.setAttribute("role", "status");
 
   let frame = 0;
+  let told = false;
   let spoke = 0;
   let failed = false;
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
@@ -79,7 +80,7 @@ export async function mount(host, { section, given, ask, about, share, shareLabe
   let timer = 0;
   const show = build(form, controls, about, (name, value) => {
     settings[name] = value;
-    told();
+    press();
     if (isLive(name)) return;
     clearTimeout(timer);
     timer = setTimeout(() => trainer.restart(true), SETTLE);
@@ -89,17 +90,17 @@ export async function mount(host, { section, given, ask, about, share, shareLabe
     b.addEventListener("click", () => {
       Object.assign(settings, set);
       show(settings);
-      told();
+      press();
       trainer.restart(true);
     });
     return b;
   });
-  const told = () => stories.forEach(({ set }, i) => {
+  const press = () => stories.forEach(({ set }, i) => {
     const same = Object.entries(set).every(([name, value]) => settings[name] === value);
     buttons[i].setAttribute("aria-pressed", String(same));
   });
   show(settings);
-  told();
+  press();
 
   // --- what is seen
   function draw() {
@@ -107,8 +108,12 @@ export async function mount(host, { section, given, ask, about, share, shareLabe
       frame = 0;
       if (!trainer.run || !lab.isConnected) return;
       table.draw(section, trainer.run, trainer.previous, about);
-      if (panels.draw(trainer.run, trainer.previous, about)) draw();
       words();
+      // The first charts come after the first numbers have been laid out, and training after them.
+      const left = !told || panels.draw(trainer.run, trainer.previous, about);
+      told = true;
+      if (left) draw();
+      else seen.observe(host);
     });
   }
 
@@ -164,9 +169,21 @@ export async function mount(host, { section, given, ask, about, share, shareLabe
   await Promise.race([trainer.restart(go && !calm.matches), first]);
   rejected = null;
   if (trainer.state === "failed") throw trainer.error;
+  // Part by part, a frame each: to lay out all of it at once would hold up the page.
+  const parts = [...lab.childNodes];
+  const labels = [...form.childNodes];
+  lab.replaceChildren();
+  form.replaceChildren();
   root.append(lab);
+  for (const [place, part] of [...parts.map((part) => [lab, part]), ...labels.map((label) => [form, label])]) {
+    place.append(part);
+    await nextFrame();
+  }
+  for (const text of ["0123456789 %", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"]) {
+    panels.warm(text);
+    await nextFrame();
+  }
   draw();
-  seen.observe(host);
   document.addEventListener("visibilitychange", turned);
   dark.addEventListener("change", recolour);
   themed.observe(document.documentElement, { attributeFilter: ["data-theme", "class"] });
@@ -182,6 +199,12 @@ export async function mount(host, { section, given, ask, about, share, shareLabe
     },
   };
 }
+
+/** The next frame, or a little later where nobody looks and none is drawn. */
+const nextFrame = () => new Promise((done) => {
+  const late = setTimeout(done, 100);
+  requestAnimationFrame(() => { clearTimeout(late); done(); });
+});
 
 /** The distance between the best and the worst network, where a section is about that. */
 function apart(section, { test }) {

@@ -18,6 +18,7 @@ const PLOTS = {
 
 export class Panels {
   constructor(box, section) {
+    this.box = box;
     this.section = section;
     this.plots = SECTIONS[section].plots.map((name) => {
       const { title, sub, Chart = LineChart, className = "", ...options } = PLOTS[name];
@@ -29,6 +30,13 @@ export class Panels {
       caption.appendChild(document.createElement("span")).className = "under"; // the pointer: its values
       return { name, title, chart: new Chart(figure, { ...options, tall: className === "tall" }) };
     });
+  }
+
+  /** Write `text` where nobody sees it: to find the fonts for it takes a browser as long as a chart. */
+  warm(text) {
+    const ctx = document.createElement("canvas").getContext("2d");
+    ctx.font = `11px ${getComputedStyle(this.box).fontFamily}`;
+    ctx.fillText(text, 0, 11);
   }
 
   /** Draw all plots; those that have not been drawn yet one at a time. True if some are left. */

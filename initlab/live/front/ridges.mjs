@@ -11,14 +11,15 @@ export class Ridges {
     this.canvas = figure.appendChild(document.createElement("canvas"));
     this.canvas.setAttribute("role", "img");
     this.canvas.style.height = `${this.height}px`;
-    this.observer = new ResizeObserver(() => this.#paint());
+    this.observer = new ResizeObserver(() => this.canvas.clientWidth !== this.width && this.#paint());
     this.observer.observe(this.canvas);
   }
 
   /** `histogram` is flat [layers, networks, bins]; the ridges are those of network `r`. */
   draw({ histogram, networks, edges, r = 0, colour }) {
+    const same = this.now?.histogram === histogram && this.now.colour === colour;
     this.now = { histogram, networks, edges, r, colour };
-    this.#paint();
+    if (!same) this.#paint();
   }
 
   describe(sentence) { this.canvas.setAttribute("aria-label", sentence); }
@@ -30,6 +31,7 @@ export class Ridges {
   #paint() {
     const width = this.canvas.clientWidth;
     if (!width || !this.now) return;
+    this.width = width;
     const { histogram, networks, edges, r, colour } = this.now;
     const bins = edges.length - 1;
     const layers = histogram.length / networks / bins;

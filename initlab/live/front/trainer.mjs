@@ -33,7 +33,7 @@ export class Trainer {
     Object.assign(this, { section, settings, ask, changed });
     this.state = "loading";
     this.error = null;
-    this.visible = true;
+    this.visible = false;
     this.run = this.previous = null;
     this.generation = 0;
     this.busy = Promise.resolve();
