@@ -7,6 +7,7 @@ import { startSession } from "@jupyterlab/services/lib/session/restapi";
 /** Tells of `status` (its text is in `status`) and of `fresh`: a kernel that knows nothing yet. */
 export class Kernel extends EventTarget {
   #connection;
+  #blank = false; // whether it has been restarted and nothing was run since
   status = "no kernel yet";
 
   /** @param {{base: string, notebook: string, kernel: string}} settings what the server wrote */
@@ -20,6 +21,7 @@ export class Kernel extends EventTarget {
 
   /** The kernel to talk to; another one if the last has ended meanwhile. */
   async connect() {
+    this.#blank = false;
     if (!this.#connection) this.#say("starting a kernel …");
     const { kernel } = await startSession(this.session, this.settings);
     const known = this.#connection;
@@ -29,7 +31,7 @@ export class Kernel extends EventTarget {
     known?.dispose();
     const connection = new KernelConnection({ model: kernel, serverSettings: this.settings });
     this.#connection = connection;
-    connection.statusChanged.connect((_, status) => this.#say(TOLD[status] ?? status));
+    connection.statusChanged.connect((_, status) => this.#say((this.#blank && BLANK[status]) || TOLD[status] || status));
     connection.connectionStatusChanged.connect((_, status) => {
       if (status === "disconnected") this.#say("the kernel has ended; the next run starts another");
     });
@@ -45,7 +47,9 @@ export class Kernel extends EventTarget {
     await connection.restart();
     this.#fresh();
     await connection.requestKernelInfo();
-    this.#say("restarted: it knows nothing yet");
+    // The kernel still has to tell that it is idle again after that request.
+    this.#blank = true;
+    this.#say(BLANK.idle);
   }
 
   /** Stop what is running. */
@@ -63,6 +67,7 @@ export class Kernel extends EventTarget {
   }
 }
 
+const BLANK = { idle: "restarted: it knows nothing yet" };
 const TOLD = {
   idle: "ready",
   busy: "running …",

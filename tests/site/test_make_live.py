@@ -235,6 +235,7 @@ def test_a_cell_is_edited_and_run_by_keyboard(chapter):
     run(page, 1)
     page.locator("summary").focus()
     page.keyboard.press("Enter")
+    cell(page, 2).locator(".cm-content").wait_for()  # a frame after it has come into view
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.ariaLabel") == "Code of cell 2"
     page.keyboard.press("Control+A")
