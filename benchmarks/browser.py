@@ -14,14 +14,14 @@ from typing import Any
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 #: Asks the worker; the page's own front end does it in the same way.
-ASK = """
+ASK = """() => {
 window.worker = new Worker("/worker.js", { type: "module" });
 window.ask = (message) => new Promise((yes, no) => {
   worker.onmessage = ({ data }) => (data.error ? no(new Error(data.error)) : yes(data.result));
   worker.onerror = (event) => no(new Error(event.message));
   worker.postMessage({ id: 1, client: 1, ...message });
 });
-"""
+}"""
 
 
 class _Quiet(SimpleHTTPRequestHandler):
