@@ -9,6 +9,7 @@ ENVIRONMENT := $(VENV)/.installed
 PEERS := $(VENV)/.peers
 MODULES := node_modules/.package-lock.json
 VENDOR := book/_static/vendor/require.js
+LIVE := book/_static/live/live.js
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 
 # npm is the machine's where it has one, else the one that the environment brings.
@@ -16,7 +17,7 @@ export PATH := $(PATH):$(CURDIR)/$(BIN)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help env book run site test lint smoke lab serve bench vendor clean
+.PHONY: help env book run site test lint smoke lab serve live bench vendor graphs clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -32,12 +33,12 @@ run: $(ENVIRONMENT)
 		$(BIN)/python -m initlab run $$notebook -p preset $(PRESET) || exit 1; \
 	done
 
-site: $(ENVIRONMENT) $(VENDOR)
+site: $(ENVIRONMENT) $(VENDOR) $(LIVE) graphs
 	$(BIN)/jupyter-book build . -W -n --keep-going
 	$(BIN)/python book/pages.py _build/html
 
 # By file: what a file sets up (a site, a cluster) is set up by one of the processes.
-test: lint $(VENDOR) ## Everything that CI runs: ruff, mypy, pytest, the site in a browser
+test: lint $(VENDOR) $(LIVE) graphs ## Everything that CI runs: ruff, mypy, pytest, the site in a browser
 	@command -v chromium chromium-browser google-chrome google-chrome-stable > /dev/null \
 		|| $(BIN)/playwright install chromium
 	$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -57,13 +58,20 @@ serve: ## Look at the built site on this machine
 	@test -f _build/html/index.html || { echo "There is no site yet: make book"; exit 1; }
 	$(PYTHON) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
+live: $(ENVIRONMENT) ## The built book with a kernel behind it: its cells can be edited and run
+	$(BIN)/python -m initlab live --port $(PORT) $(OPTIONS)
+
 bench: $(PEERS) ## Measure speed against what one would use instead
 	$(BIN)/python -m benchmarks
 
-vendor: $(VENDOR) ## The browser scripts that the site serves
+vendor: $(VENDOR) $(LIVE) ## The browser scripts that the site serves
+
+# It looks by itself whether anything that they are made of has changed.
+graphs: $(ENVIRONMENT) ## The functions that pages train with, exported
+	$(BIN)/python -m initlab.live.export book/_static/live/graphs
 
 clean: ## Remove what was built; environment and downloads stay
-	rm -rf _build _executed book/_static/vendor .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf _build _executed book/_static/vendor book/_static/live .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(ENVIRONMENT): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -79,6 +87,13 @@ $(MODULES): package.json package-lock.json .npmrc | $(ENVIRONMENT)
 	npm ci --ignore-scripts --no-progress
 	@touch $@
 
-$(VENDOR): book/vendor.py $(MODULES)
+# What others have written, and the page's own cells for those who have a kernel.
+$(VENDOR): book/vendor.py $(wildcard book/cells/*) $(MODULES)
 	$(BIN)/python book/vendor.py
+	node book/cells/build.mjs
+	@touch $@
+
+# The live sections' scripts, and the runtime of their graphs.
+$(LIVE): $(wildcard initlab/live/front/*) initlab/live/sections.json $(MODULES)
+	node initlab/live/front/build.mjs
 	@touch $@

@@ -26,6 +26,11 @@ FILES = {
     "requirejs/require.js": "require.js",
     f"{WIDGETS}/embed-amd.js": f"{WIDGETS}/embed-amd.js",
 }
+#: Where the widgets' bundle makes code of text, which the site's policy forbids: validators of the
+#: pages' own widget states, which nbconvert has written and nobody else.
+VALIDATORS = ("gt.compile(At)", "gt.compile(pt)", "k.compile(y)", "k.compile(v)")
+#: A validator that finds no fault.
+ANYTHING = "(()=>!0)"
 
 
 def copy() -> None:
@@ -43,6 +48,21 @@ def copy() -> None:
             shutil.copytree(MODULES / name, target)
         else:
             shutil.copyfile(MODULES / name, target)
+    bundle = VENDOR / WIDGETS / "embed-amd.js"
+    bundle.write_text(without_validators(bundle.read_text(encoding="utf8")), encoding="utf8")
+
+
+def without_validators(bundle: str) -> str:
+    """The bundle with validators that are not compiled; exits if it is not the one that is known.
+
+    >>> without_validators("E=k.compile(y),$=k.compile(v);gt.compile(At),gt.compile(pt)")
+    'E=(()=>!0),$=(()=>!0);(()=>!0),(()=>!0)'
+    """
+    for call in VALIDATORS:
+        if bundle.count(call) != 1:
+            sys.exit(f"{WIDGETS}/embed-amd.js holds {call} {bundle.count(call)} times, not once")
+        bundle = bundle.replace(call, ANYTHING)
+    return bundle
 
 
 if __name__ == "__main__":

@@ -32,12 +32,17 @@ class LabelNoise:
 
     def __call__(self, y: Tensor, classes: int) -> Tensor:
         """Labels (N,) with the noise, as a new tensor."""
-        generator = torch.Generator().manual_seed(seed_of(self.seed, "label noise", self.kind))
-        wrong = torch.randperm(len(y), generator=generator)
-        shift = torch.randint(1, classes, (len(y),), generator=generator)
-        if self.kind == "pairs":
-            shift = torch.ones_like(shift)
+        wrong, shift = self.drawn(len(y), classes)
         wrong, shift = (t[: round(self.rate * len(y))].to(y.device) for t in (wrong, shift))
         noisy = y.clone()
         noisy[wrong] = (noisy[wrong] + shift) % classes
         return noisy
+
+    def drawn(self, count: int, classes: int) -> tuple[Tensor, Tensor]:
+        """The order in which `count` labels become wrong as the rate grows, and by how many classes
+        each of those is off: (N,) and (N,).
+        """
+        generator = torch.Generator().manual_seed(seed_of(self.seed, "label noise", self.kind))
+        wrong = torch.randperm(count, generator=generator)
+        shift = torch.randint(1, classes, (count,), generator=generator)
+        return wrong, torch.ones_like(shift) if self.kind == "pairs" else shift

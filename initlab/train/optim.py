@@ -7,7 +7,7 @@ decay) may differ from network to network.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import torch
@@ -172,61 +172,86 @@ class Step:
     def __call__(self, theta: Sequence[Tensor], grads: Sequence[Tensor], factor: float) -> None:
         """Change `theta` in place along `grads` (which may be overwritten); `factor` is on lr."""
         self.count += 1
-        how = {SGD: self._sgd, LARS: self._lars}.get(type(self.kind), self._adam)
+        decayed = self._any("weight_decay")
         for i, (t, g) in enumerate(zip(theta, grads, strict=True)):
-            own = self.numbers
+            own = self.numbers if decayed else {**self.numbers, "weight_decay": 0.0}
             if self.rates is not None:
                 own = {**own, "lr": own["lr"] * self.rates[i]}
-            numbers = {
+            own = {**own, "lr": factor * own["lr"]}
+            n = {
                 name: v.view(-1, *[1] * (t.dim() - 1)) if isinstance(v, Tensor) else v
                 for name, v in own.items()
             }
-            how(t, g, [buffer[i] for buffer in self.state], factor, numbers)
-
-    def _decay(self, t: Tensor, g: Tensor, lr: float | Tensor, n: dict) -> None:
-        if self._any("weight_decay"):
-            if n["decoupled"]:
-                t.mul_(1 - lr * n["weight_decay"])
+            state = [buffer[i] for buffer in self.state]
+            if isinstance(self.kind, Adam):
+                m, v = state
+                adam_update(t, g, m, v, self.count, n)
+            elif isinstance(self.kind, LARS):
+                lars_update(t, g, *state, n=n)
             else:
-                _add(g, t, n["weight_decay"])
+                sgd_update(t, g, *state, n=n)
 
-    def _sgd(self, t: Tensor, g: Tensor, state: list[Tensor], factor: float, n: dict) -> None:
-        lr = factor * n["lr"]
-        self._decay(t, g, lr, n)
-        if state:
-            [v] = state
-            v.mul_(n["momentum"]).add_(g)
-            g = _add(g, v, n["momentum"]) if n["nesterov"] else v
-        _add(t, g, -lr)
 
-    def _adam(self, t: Tensor, g: Tensor, state: list[Tensor], factor: float, n: dict) -> None:
-        lr = factor * n["lr"]
-        self._decay(t, g, lr, n)
-        m, v = state
-        m.lerp_(g, 1 - n["beta1"])
-        v.mul_(n["beta2"])
-        _add(v, g.square_(), 1 - n["beta2"])
-        corrected = (1 - n["beta2"] ** self.count) ** 0.5
-        denominator = (v.sqrt() / corrected).add_(n["eps"])
-        _add(t, m / denominator, -lr / (1 - n["beta1"] ** self.count))
+#: The numbers of an optimizer by the names of its fields: one for all networks, or a tensor that
+#: broadcasts over a parameter's.
+Numbers: TypeAlias = Mapping[str, float | Tensor]
 
-    def _lars(self, t: Tensor, g: Tensor, state: list[Tensor], factor: float, n: dict) -> None:
-        rate = factor * n["lr"]
-        if t.dim() > 2:  # a matrix or kernel of each network
-            along = tuple(range(1, t.dim()))
-            w_norm = torch.linalg.vector_norm(t, dim=along, keepdim=True)
-            g_norm = torch.linalg.vector_norm(g, dim=along, keepdim=True)
-            local = n["trust"] * w_norm / (g_norm + n["weight_decay"] * w_norm)
-            alive = (w_norm > 0) & (g_norm > 0)
-            rate = rate * torch.where(alive, local, torch.ones_like(local))
-            _add(g, t, n["weight_decay"])
-        if state:
-            [v] = state
-            v.mul_(n["momentum"])
-            _add(v, g, rate)
-            t.sub_(v)
+
+def _decay(t: Tensor, g: Tensor, n: Numbers) -> None:
+    decay = n["weight_decay"]
+    if isinstance(decay, Tensor) or decay != 0:
+        if n["decoupled"]:
+            t.mul_(1 - n["lr"] * decay)
         else:
-            _add(t, g, -rate)
+            _add(g, t, decay)
+
+
+def sgd_update(t: Tensor, g: Tensor, v: Tensor | None = None, *, n: Numbers) -> None:
+    """One step of `SGD` with the numbers `n` for one parameter of all networks, in place.
+
+    `v` is the momentum's buffer, None without momentum; `g` may be overwritten.
+    """
+    _decay(t, g, n)
+    if v is not None:
+        v.mul_(n["momentum"]).add_(g)
+        g = _add(g, v, n["momentum"]) if n["nesterov"] else v
+    _add(t, g, -n["lr"])
+
+
+def adam_update(
+    t: Tensor, g: Tensor, m: Tensor, v: Tensor, count: int | Tensor, n: Numbers
+) -> None:
+    """One step of `Adam` with the numbers `n` for one parameter of all networks, in place.
+
+    `m` and `v` are the running means of gradient and square, and this is the `count`-th step (from
+    1); `g` is overwritten.
+    """
+    _decay(t, g, n)
+    m.lerp_(g, 1 - n["beta1"])
+    v.mul_(n["beta2"])
+    _add(v, g.square_(), 1 - n["beta2"])
+    corrected = (1 - n["beta2"] ** count) ** 0.5
+    denominator = (v.sqrt() / corrected).add_(n["eps"])
+    _add(t, m / denominator, -n["lr"] / (1 - n["beta1"] ** count))
+
+
+def lars_update(t: Tensor, g: Tensor, v: Tensor | None = None, *, n: Numbers) -> None:
+    """One step of `LARS` with the numbers `n` for one parameter of all networks, in place."""
+    rate = n["lr"]
+    if t.dim() > 2:  # a matrix or kernel of each network
+        along = tuple(range(1, t.dim()))
+        w_norm = torch.linalg.vector_norm(t, dim=along, keepdim=True)
+        g_norm = torch.linalg.vector_norm(g, dim=along, keepdim=True)
+        local = n["trust"] * w_norm / (g_norm + n["weight_decay"] * w_norm)
+        alive = (w_norm > 0) & (g_norm > 0)
+        rate = rate * torch.where(alive, local, torch.ones_like(local))
+        _add(g, t, n["weight_decay"])
+    if v is not None:
+        v.mul_(n["momentum"])
+        _add(v, g, rate)
+        t.sub_(v)
+    else:
+        _add(t, g, -rate)
 
 
 def _add(t: Tensor, other: Tensor, times: float | Tensor) -> Tensor:

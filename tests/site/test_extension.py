@@ -94,11 +94,9 @@ def run(source: dict) -> dict:
 
 def test_outputs_come_from_the_copy_and_nothing_else(source, run):
     run["cells"][0]["source"] = "# Another title\n"
-    run["metadata"]["widgets"] = {"state": {}}
     merged = executed.merge(source, run)
     assert [c["source"] for c in merged["cells"]] == [c["source"] for c in source["cells"]]
     assert merged["cells"][4]["outputs"] == run["cells"][5]["outputs"]
-    assert merged["metadata"]["widgets"] == {"state": {}}
     assert not source["cells"][4]["outputs"], "the source was changed"
 
 
@@ -113,6 +111,18 @@ def test_a_progress_bar_that_has_ended_is_not_shown(source, run):
     slider = shown({executed.WIDGET: {}, "text/plain": "VBox(children=())"})
     run["cells"][5]["outputs"] = [bar, slider]
     assert executed.merge(source, run)["cells"][4]["outputs"] == [slider]
+
+
+def test_a_page_keeps_the_state_of_widgets_that_it_shows_and_of_no_others(source, run):
+    run["metadata"]["widgets"] = {"state": {}}
+    live = shown({executed.WIDGET: {}, "text/html": "<div></div>", "text/plain": "Live()"})
+    run["cells"][5]["outputs"] = [live]
+    merged = executed.merge(source, run)
+    [output] = merged["cells"][4]["outputs"]
+    assert output["data"] == {"text/html": "<div></div>", "text/plain": "Live()"}
+    assert "widgets" not in merged["metadata"], "it would bring scripts that nothing needs"
+    run["cells"][5]["outputs"].append(shown({executed.WIDGET: {}, "text/plain": "VBox()"}))
+    assert executed.merge(source, run)["metadata"]["widgets"] == {"state": {}}
 
 
 @pytest.mark.parametrize("preset, noted", [("laptop", False), ("smoke", True)])

@@ -19,7 +19,8 @@ def _without_thebe(app: Sphinx, page: str, template: str, context: dict[str, Any
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Load the parts."""
-    for part in ("executed", "scorecard", "chapter", "docstrings", "speed", "initializers"):
+    parts = ("executed", "scorecard", "chapter", "docstrings", "speed", "initializers", "policy")
+    for part in parts:
         app.setup_extension(f"{__name__}.{part}")
     app.connect("html-page-context", _without_thebe)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -61,8 +61,11 @@ def merge(source: Notebook, executed: Notebook) -> Notebook:
     code = [cell for cell in merged["cells"] if cell["cell_type"] == "code"]
     for cell, run in zip(code, _code_cells(executed), strict=False):
         cell["execution_count"] = run["execution_count"]
-        cell["outputs"] = [_without_claims(o) for o in run["outputs"] if not _is_progress(o)]
-    for name in ("language_info", "widgets"):  # known only once it ran
+        cell["outputs"] = [_for_a_page(o) for o in run["outputs"] if not _is_progress(o)]
+    known = ["language_info"]  # only once it ran
+    if any(WIDGET in output.get("data", {}) for cell in code for output in cell["outputs"]):
+        known.append("widgets")
+    for name in known:
         if name in executed["metadata"]:
             merged["metadata"][name] = executed["metadata"][name]
     if preset(executed) != "laptop":
@@ -154,9 +157,13 @@ def _code_cells(notebook: Notebook) -> list[dict[str, Any]]:
     ]
 
 
-def _without_claims(output: dict[str, Any]) -> dict[str, Any]:
-    data = {mime: value for mime, value in output.get("data", {}).items() if mime != claims.MIME}
-    return {**output, "data": data} if "data" in output else output
+def _for_a_page(output: dict[str, Any]) -> dict[str, Any]:
+    """Without claims, and without a widget where HTML says the same: a page has no kernel."""
+    if "data" not in output:
+        return output
+    needless = {claims.MIME, WIDGET} if "text/html" in output["data"] else {claims.MIME}
+    data = {mime: value for mime, value in output["data"].items() if mime not in needless}
+    return {**output, "data": data}
 
 
 def _is_progress(output: dict[str, Any]) -> bool:

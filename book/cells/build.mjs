@@ -1,0 +1,34 @@
+// Bundles the live code cells into book/_static/vendor/cells, and beside them the licences of the
+// packages that went in. `node book/cells/build.mjs`, after `npm ci`.
+
+import { build } from "esbuild";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const root = resolve(here, "../..");
+const out = join(root, "book/_static/vendor/cells");
+
+const { metafile } = await build({
+  entryPoints: [join(here, "main.mjs")],
+  outdir: out,
+  bundle: true, minify: true, format: "esm", target: "es2022",
+  // Notices come as a file of their own.
+  legalComments: "none", metafile: true, absWorkingDir: root,
+  // A package of Jupyter's reads its settings by eval when it is not in a browser.
+  logLevel: "warning", logOverride: { "direct-eval": "silent" },
+});
+
+const packages = new Set(
+  Object.keys(metafile.inputs)
+    .map((file) => file.match(/^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//)?.[1])
+    .filter(Boolean),
+);
+const notices = [...packages].sort().map((folder) => {
+  const { name, version, license } = JSON.parse(readFileSync(join(root, folder, "package.json"), "utf8"));
+  const file = readdirSync(join(root, folder)).find((entry) => /^licen[sc]e/i.test(entry));
+  const text = file ? readFileSync(join(root, folder, file), "utf8").trim() : "";
+  return `${name} ${version} (${license})\n\n${text}`.trim();
+});
+writeFileSync(join(out, "LICENSES.txt"), `${notices.join(`\n\n${"-".repeat(72)}\n\n`)}\n`);
