@@ -53,7 +53,7 @@ def script() -> str:
 
 
 def drawing(figure: Any) -> str:
-    """A still figure as markup: HTML or SVG as it is, an object with a figure as the book's SVG.
+    """A still figure as markup: HTML or SVG as it is, figures and axes as the book draws them.
 
     Raises `TypeError` for anything else.
     """
@@ -61,13 +61,13 @@ def drawing(figure: Any) -> str:
         return ""
     if isinstance(figure, str):
         return figure
-    if hasattr(figure, "_repr_html_"):
-        return figure._repr_html_()
+    from initlab.plot import Shown, svg
+
+    if isinstance(figure, Shown):
+        return figure.markup
     found = getattr(figure, "figure", None)
     if found is None:
-        raise TypeError(f"figure must be markup, an Axes or a Figure, not {figure!r}")
-    from initlab.plot import svg
-
+        raise TypeError(f"figure must be markup, an Axes, a Figure or what show gives, not {figure!r}")
     return svg(found)
 
 
