@@ -65,8 +65,12 @@ def layer(phi: str, norm: bool) -> Layer:
 
 
 def rms(t: Tensor) -> Tensor:
-    """Root mean square of what each network holds: (…, R, a, b) → (…, R)."""
-    return t.square().mean((-2, -1)).sqrt()
+    """Root mean square of what each network holds: (…, R, a, b) → (…, R).
+
+    Nothing is to be learned from it, so that no gradient goes through it: its operators were half
+    of a layer's way back.
+    """
+    return t.detach().square().mean((-2, -1)).sqrt()
 
 
 def scanned(body: Callable, h: Tensor, xs: Sequence[Tensor], more: Sequence[Tensor]) -> list:

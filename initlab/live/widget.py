@@ -33,7 +33,7 @@ export default {
   render({ model, el }) {
     el.innerHTML = model.get("figure");
     const p = document.createElement("p");
-    p.textContent = "The front end of live sections has not been built here: make live-front.";
+    p.textContent = "Live sections have no front end here yet; `make vendor` builds it.";
     el.append(p);
   },
 };

@@ -257,5 +257,5 @@ def lars_update(t: Tensor, g: Tensor, v: Tensor | None = None, *, n: Numbers) ->
 def _add(t: Tensor, other: Tensor, times: float | Tensor) -> Tensor:
     """t += times · other, in place and in one pass."""
     if isinstance(times, Tensor):
-        return t.addcmul_(other, times.expand_as(other))
+        return t.addcmul_(other, times)
     return t.add_(other, alpha=times)

@@ -325,7 +325,9 @@ def test_every_section_trains_in_firefox(address):
             firefox.until(f"{host}.live.trainer.run.step > 30", seconds=60 * SLACK)
             before = firefox.evaluate(f"{host}.live.trainer.run.generation")
             firefox.evaluate(f"({NUDGE})({host})")
-            again = f"{host}.live.trainer.run.generation > {before} && {host}.live.trainer.run.step > 5"
+            again = (
+                f"{host}.live.trainer.run.generation > {before} && {host}.live.trainer.run.step > 5"
+            )
             firefox.until(again, seconds=60 * SLACK)
         foreign = [url for url in firefox.requests if not url.startswith((home, "about:", "data:"))]
         assert [url for url in foreign if not url.endswith("/favicon.ico")] == []

@@ -6,12 +6,11 @@ import { short } from "./sections.mjs";
 const FAINT = "59"; // alpha of the previous run, in hexadecimal
 const HEIGHT = 170;
 
-/** One chart in `figure`. `log` scales y logarithmically; `layers` says that x counts layers. */
+/** One chart in `figure`. `log` scales y logarithmically, up to `most`; `layers` says that x counts layers. */
 export class LineChart {
-  constructor(figure, { log = false, layers = false, percent = false, text }) {
+  constructor(figure, { log = false, layers = false, percent = false, most = Infinity }) {
     this.figure = figure;
-    this.options = { log, layers, percent };
-    this.text = text;
+    this.options = { log, layers, percent, most };
     this.key = "";
     this.plot = null;
     this.marks = [];
@@ -63,7 +62,7 @@ export class LineChart {
     const ink = style.color;
     const line = style.getPropertyValue("--live-grid").trim() || "#80808038";
     const font = `11px ${style.fontFamily}`;
-    const { log, layers, percent } = this.options;
+    const { log, layers, percent, most } = this.options;
     const curve = ({ colour, dash }, faint) => ({
       stroke: faint ? colour + FAINT : colour,
       width: faint ? 1.3 : 1.9,
@@ -80,7 +79,7 @@ export class LineChart {
       cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false } },
       scales: {
         x: { time: false, range: (_, low, high) => (layers ? [0.7, Math.max(high, 2) + 0.3] : [0, Math.max(high, 20)]) },
-        y: log ? { distr: 3, range: (_, low, high) => decades(low, high) }
+        y: log ? { distr: 3, range: (_, low, high) => decades(low, Math.min(high, most)) }
           : { range: (_, low, high) => (percent ? [0, 1] : [0, high > 0 ? high * 1.05 : 1]) },
       },
       axes: [

@@ -51,7 +51,7 @@ export class Graphs {
     const bytes = await (await get(this.address(entry))).arrayBuffer();
     try {
       return await ort.InferenceSession.create(new Uint8Array(bytes), {
-        executionProviders: ["wasm"], graphOptimizationLevel: "all", enableMemPattern: false,
+        executionProviders: ["wasm"], graphOptimizationLevel: "all",
       });
     } catch (error) {
       throw new Error(`the graph ${name} could not be started: ${error.message}`);

@@ -50,6 +50,7 @@ export async function mount(host, { section, given, ask, about, share, shareLabe
   voice.setAttribute("role", "status");
 
   let frame = 0;
+  let laid = false;
   let told = false;
   let spoke = 0;
   let failed = false;
@@ -106,7 +107,7 @@ export async function mount(host, { section, given, ask, about, share, shareLabe
   function draw() {
     frame ||= requestAnimationFrame(() => {
       frame = 0;
-      if (!trainer.run || !lab.isConnected) return;
+      if (!trainer.run || !laid || !lab.isConnected) return;
       table.draw(section, trainer.run, trainer.previous, about);
       words();
       // The first charts come after the first numbers have been laid out, and training after them.
@@ -179,6 +180,7 @@ export async function mount(host, { section, given, ask, about, share, shareLabe
     place.append(part);
     await nextFrame();
   }
+  laid = true;
   for (const text of ["0123456789 %", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"]) {
     panels.warm(text);
     await nextFrame();

@@ -9,7 +9,7 @@ const PLOTS = {
   length: { title: "Length of the signal", sub: "root mean square of the activations, by layer", log: true, layers: true },
   gradient: { title: "Length of the gradient", sub: "root mean square by layer of weights", log: true, layers: true },
   travelled: { title: "Way from the start", sub: "displacement over first length, by layer of weights", log: true, layers: true },
-  loss: { title: "Training loss", sub: "by step; guessing costs 2.3", log: true },
+  loss: { title: "Training loss", sub: "by step; guessing costs 2.3", log: true, most: 100 },
   accuracy: { title: "Test accuracy", sub: "by step", percent: true },
   fitted: { title: "Fit of the training labels", sub: "wrong ones included, by step", percent: true },
   histogram: { title: "Activations", sub: "a ridge per layer, the last on top", Chart: Ridges, className: "tall" },

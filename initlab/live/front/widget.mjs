@@ -68,6 +68,8 @@ async function render({ model, el }) {
   const hear = (message) => line.hear(message);
   model.on("msg:custom", hear);
   const place = el.appendChild(document.createElement("div"));
+  // Keys are for the section's controls, not JupyterLab's shortcuts.
+  place.dataset.lmSuppressShortcuts = "true";
   let live = null;
   mount(place, {
     section: model.get("section"), given: model.get("initial"), about: model.get("about"),
