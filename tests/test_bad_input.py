@@ -28,7 +28,7 @@ from initlab.init import (
     initialize,
     rule,
 )
-from initlab.live import linked
+from initlab.live import Live
 from initlab.measure import Correlation, Lengths, Signal, meanfield, theory
 from initlab.measure.coordinates import coordinate_check
 from initlab.measure.inspection import inspect
@@ -311,9 +311,22 @@ PYTHON = {
     "a store by number": (lambda: Store(3), ValueError, "needs the name of a folder, not 3"),
     "a text for keys": (lambda: Store("x").frame("abc"), ValueError, "a list of keys was expected"),
     # live
-    "no axes": (lambda: linked(str, {}), ValueError, "one or more, each with values, not {}"),
-    "an empty axis": (lambda: linked(str, {"a": []}), ValueError, "each with values, not {'a': []"),
-    "a start": (lambda: linked(str, {"a": [1]}, start={"a": 2}), ValueError, "start a=2 is not on"),
+    "a section": (lambda: Live("end"), ValueError, "section must be one of start, scale, travel"),
+    "a setting": (
+        lambda: Live("start", depht=3),
+        ValueError,
+        "start has no setting 'depht'; known:",
+    ),
+    "a wrong kind": (
+        lambda: Live("start", depth="3"),
+        ValueError,
+        "depth must be a number, such as",
+    ),
+    "no figure": (
+        lambda: Live("start", figure=3),
+        TypeError,
+        "must be markup, an Axes, a Figure or",
+    ),
 }
 
 

@@ -1,7 +1,7 @@
 /* Loaded before every other script: what comes after it stays on this site. */
 
 // The theme's Font Awesome replaces <i> nodes, also those that a widget holds on to,
-// which kills linked sliders. Nested, the nodes stay.
+// which kills it. Nested, the nodes stay.
 window.FontAwesomeConfig = { autoReplaceSvg: "nest" };
 
 // Where require.js finds the widgets' files, whatever the depth of the page or the host's prefix.

@@ -1,15 +1,13 @@
-"""Widgets that serve both a notebook with a kernel and a static page without one."""
+"""Live sections: in a notebook the kernel trains, on a static page the page itself does."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from initlab.live.frames import linked
-
 if TYPE_CHECKING:
     from initlab.live.widget import Live
 
-__all__ = ["Live", "linked"]
+__all__ = ["Live"]
 
 
 def __getattr__(name: str) -> Any:

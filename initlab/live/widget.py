@@ -67,7 +67,9 @@ def drawing(figure: Any) -> str:
         return figure.markup
     found = getattr(figure, "figure", None)
     if found is None:
-        raise TypeError(f"figure must be markup, an Axes, a Figure or what show gives, not {figure!r}")
+        raise TypeError(
+            f"figure must be markup, an Axes, a Figure or what show gives, not {figure!r}"
+        )
     return svg(found)
 
 

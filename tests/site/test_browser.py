@@ -21,15 +21,10 @@ import pages  # noqa: E402
 pytestmark = pytest.mark.site
 
 DESKTOP, PHONE = 1280, 390
-SLIDERS = ".jupyter-widgets .noUi-handle"
 
 
 TOC = list(pages.documents(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf8"))))
 CHAPTERS = [name for name in TOC if name.startswith("notebooks/")]
-#: Chapters with sliders over frames; the others have a live section, see test_live_book.py.
-LINKED = [
-    name for name in CHAPTERS if "linked(" in (ROOT / f"{name}.ipynb").read_text(encoding="utf8")
-]
 PAGES = [f"{name}.html" for name in TOC] + ["search.html?q=initialization", "genindex.html"]
 
 
@@ -76,33 +71,6 @@ def test_light_and_dark_can_be_chosen(visit):
     assert seen_themes.keys() == {"light", "dark"}
     assert len(set(seen_themes.values())) == 2
     assert seen.problems == []
-
-
-@pytest.mark.parametrize("name", LINKED)
-def test_every_slider_moves_a_figure(visit, name):
-    seen = visit(f"{name}.html")
-    page = seen.page
-    count = page.locator(SLIDERS).count()
-    assert count, "the chapter has no slider"
-    for index in range(count):
-        handle = page.locator(SLIDERS).nth(index)
-        before = _shown(page)
-        handle.scroll_into_view_if_needed()
-        handle.focus()
-        at_end = handle.get_attribute("aria-valuenow") == handle.get_attribute("aria-valuemax")
-        page.keyboard.press("ArrowLeft" if at_end else "ArrowRight")
-        page.wait_for_timeout(300)
-        assert _shown(page) != before, f"slider {index + 1} of {count} is dead"
-    assert seen.problems == []
-
-
-def _shown(page) -> str:
-    """What the widgets' figures show: the frames that are visible now."""
-    return page.evaluate(
-        """() => [...document.querySelectorAll(".jupyter-widgets img, .jupyter-widgets svg")]
-            .filter((figure) => figure.checkVisibility())
-            .map((figure) => figure.src || figure.outerHTML).join("\\n")"""
-    )
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
