@@ -311,7 +311,7 @@ PYTHON = {
     "a store by number": (lambda: Store(3), ValueError, "needs the name of a folder, not 3"),
     "a text for keys": (lambda: Store("x").frame("abc"), ValueError, "a list of keys was expected"),
     # live
-    "a section": (lambda: Live("end"), ValueError, "section must be one of start, scale, travel"),
+    "a section": (lambda: Live("end"), ValueError, "unknown section 'end'; known: start, scale"),
     "a setting": (
         lambda: Live("start", depht=3),
         ValueError,

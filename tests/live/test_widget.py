@@ -11,7 +11,7 @@ import sys
 import matplotlib.pyplot as plt
 import pytest
 
-from initlab import live
+from initlab import live, plot
 from initlab.live import Live
 from initlab.live.sections import sections
 
@@ -47,7 +47,9 @@ def test_a_figure_may_be_axes():
     ax.plot([1, 2])
     widget = Live("scale", figure=ax)
     assert widget.figure.startswith("<svg")
-    with pytest.raises(TypeError, match="markup, an Axes or a Figure, not 3"):
+    shown = plot.show(ax, name="a-figure", caption="A figure.")
+    assert Live("scale", figure=shown).figure == shown.markup
+    with pytest.raises(TypeError, match="markup, an Axes, a Figure or what show gives, not 3"):
         Live("scale", figure=3)
 
 
