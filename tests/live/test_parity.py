@@ -99,9 +99,10 @@ def test_pytorch_drifts_from_itself_as_far(graphs, optimizer, norm):
 
 
 def test_at_wild_settings_pytorch_is_as_far_from_itself(graphs):
-    """Why parity is tested at tame ones: here the control itself is beyond the limit."""
+    """Why parity is tested at tame ones: the control itself goes far from there."""
+    tame, _ = drifts(graphs, "adam", True, 1e-6)
     drift, distance = drifts(graphs, "adam", True, 1e-8)
-    assert drift > LOSS
+    assert drift > 10 * tame
     assert distance < 10 * drift
 
 
