@@ -67,6 +67,7 @@ def shown(data: dict) -> dict:
 
 
 FIGURE = "<figure class='initlab' id='figure-1'><svg></svg></figure>"
+LIVE = '<div class="initlab-live" data-live="{}"><svg></svg></div>'
 
 
 @pytest.fixture
@@ -77,6 +78,7 @@ def source() -> dict:
         code("preset = 'laptop'", ("parameters",)),
         code("scorecard"),
         code("figure"),
+        code("live"),
     )
 
 
@@ -86,6 +88,7 @@ def run(source: dict) -> dict:
     ran = copy.deepcopy(source)
     ran["cells"][3]["outputs"] = [shown({claims.MIME: [claim()], "text/plain": "THE TABLE"})]
     ran["cells"][4]["outputs"] = [shown({"text/html": FIGURE, "text/plain": "a figure"})]
+    ran["cells"][5]["outputs"] = [shown({"text/html": LIVE, "text/plain": "a live section"})]
     ran["cells"].insert(3, code("# Parameters\npreset = 'laptop'", ("injected-parameters",)))
     ran["metadata"]["papermill"] = {"parameters": {"preset": "laptop"}, "exception": False}
     ran["metadata"]["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
@@ -209,6 +212,9 @@ INDEX = f"""# Front
 :name: figure-1
 ```
 
+```{{chapter-live}} {DOCNAME}
+```
+
 ```{{claims-table}}
 :study: a-study
 ```
@@ -272,6 +278,7 @@ def test_a_built_book(build, source):
     assert "<span class='verdict reproduced'>reproduced</span>" in front
     assert "Length is kept &amp; held." in front
     assert FIGURE in front
+    assert LIVE in front
     assert "id='claim-H1'" in front
     counted = f"<p class='scorecard-summary'>{scorecard.summary([claim()])}</p>"
     assert counted in front and "<b>1</b>" in counted
@@ -289,6 +296,7 @@ def test_a_missing_copy_warns(build):
     _, warnings = build(None)
     assert "no executed copy at _executed/notebooks/01-a-study.ipynb" in warnings
     assert "no figure 'figure-1'" in warnings
+    assert "no live section" in warnings
 
 
 def test_a_claim_that_is_not_the_published_one_warns(build, run):

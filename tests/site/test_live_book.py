@@ -1,4 +1,4 @@
-"""The live sections where readers meet them: in the chapters of the built book."""
+"""The live sections where readers meet them: on the front page and in the built chapters."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from firefox import NAMES, Firefox
 pytestmark = pytest.mark.site
 
 ROOT = Path(__file__).resolve().parents[2]
-#: Which chapter has which section.
-CHAPTERS = {
+#: Which page has which section.
+PAGES = {
+    "book/index": "start",
     "notebooks/01-how-to-start-training": "start",
     "notebooks/02-scaling-and-convergence": "scale",
     "notebooks/03-staying-near-the-start": "travel",
+    "notebooks/04-when-reinitialization-works": "reinit",
 }
 HOST = "document.querySelector('.initlab-live[data-live]')"
 TRAINED = f"{HOST}.live?.trainer.run.step >= 30"
@@ -36,8 +38,8 @@ def foreign(urls: list[str], home: str) -> list[str]:
     return [u for u in urls if not u.startswith(own) and not u.endswith("/favicon.ico")]
 
 
-@pytest.mark.parametrize("name, section", CHAPTERS.items())
-def test_a_chapter_trains_and_restarts(browser, address, name, section):
+@pytest.mark.parametrize("name, section", PAGES.items())
+def test_a_page_trains_and_restarts(browser, address, name, section):
     problems: list[str] = []
     asked: list[str] = []
     context = browser.new_context(viewport={"width": 1280, "height": 900})
@@ -66,10 +68,10 @@ def test_a_chapter_trains_and_restarts(browser, address, name, section):
 
 
 @pytest.mark.skipif(not any(map(shutil.which, NAMES)), reason="no Firefox on this machine")
-def test_the_chapters_train_in_firefox(address):
+def test_the_pages_train_in_firefox(address):
     with Firefox() as firefox:
         firefox.size(1280, 900)
-        for name in CHAPTERS:
+        for name in PAGES:
             firefox.goto(f"{address}{name}.html")
             firefox.evaluate(f"{HOST}.scrollIntoView()")
             firefox.until(TRAINED)
@@ -83,5 +85,5 @@ def test_every_chapter_with_a_live_section_is_named_here():
     listed = json.dumps(toc)
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         has = "from initlab.live import Live" in path.read_text(encoding="utf8")
-        assert has == (f"notebooks/{path.stem}" in CHAPTERS)
+        assert has == (f"notebooks/{path.stem}" in PAGES)
         assert not has or path.stem in listed

@@ -1,4 +1,4 @@
-"""`{chapter-card}` and `{chapter-figure}`: a chapter's opening card, and a figure of it elsewhere.
+"""`{chapter-card}` opens a chapter; `{chapter-figure}` and `{chapter-live}` show it elsewhere.
 
 The repository's address is read from the book's configuration, the one place that names it.
 """
@@ -67,22 +67,25 @@ class ChapterCard(SphinxDirective):
         return f"<p class='badges'>{''.join(badges)}</p>"
 
 
-class ChapterFigure(SphinxDirective):
-    """A figure of an executed chapter, by the name it has there."""
+class FromChapter(SphinxDirective):
+    """Something that a cell of an executed chapter shows, on another page."""
 
     required_arguments = 1
-    option_spec = {"name": directives.unchanged_required}  # noqa: RUF012
+
+    def wanted(self) -> tuple[str, str]:
+        """What is wanted, in words and as a regular expression of its HTML."""
+        raise NotImplementedError
 
     def run(self) -> list[nodes.Node]:
-        """Give the figure, with a link to its chapter."""
-        chapter, name = self.arguments[0], self.options["name"]
+        """Give what the first cell shows that fits."""
+        chapter, (what, pattern) = self.arguments[0], self.wanted()
         file = copy_path(self.env.app, chapter)
         self.env.note_dependency(str(file))
-        markup = find_figure(json.loads(file.read_text("utf8")), name) if file.is_file() else None
+        markup = find(json.loads(file.read_text("utf8")), pattern) if file.is_file() else None
         if markup is None:
             log.warning(
-                "no figure %r in the executed copy of %s",
-                name,
+                "no %s in the executed copy of %s",
+                what,
                 chapter,
                 type="initlab",
                 subtype="figure",
@@ -92,12 +95,31 @@ class ChapterFigure(SphinxDirective):
         return [nodes.raw("", markup, format="html")]
 
 
-def find_figure(executed: dict, name: str) -> str | None:
-    """The HTML of the figure with this id, if a cell of the copy shows it."""
+class ChapterFigure(FromChapter):
+    """A figure of an executed chapter, by the name it has there."""
+
+    option_spec = {"name": directives.unchanged_required}  # noqa: RUF012
+
+    def wanted(self) -> tuple[str, str]:
+        """A figure of that name."""
+        name = self.options["name"]
+        return f"figure {name!r}", rf"<figure[^>]* id=['\"]{re.escape(name)}['\"]"
+
+
+class ChapterLive(FromChapter):
+    """The live section of an executed chapter."""
+
+    def wanted(self) -> tuple[str, str]:
+        """The place that the page's script brings to life."""
+        return "live section", r"<div class=['\"]initlab-live['\"]"
+
+
+def find(executed: dict, pattern: str) -> str | None:
+    """The HTML that fits, if a cell of the copy shows some."""
     for cell in executed["cells"]:
         for output in cell.get("outputs", ()):
             markup = "".join(output.get("data", {}).get("text/html", ""))
-            if re.search(rf"<figure[^>]* id=['\"]{re.escape(name)}['\"]", markup):
+            if re.search(pattern, markup):
                 return markup
     return None
 
@@ -106,4 +128,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directives."""
     app.add_directive("chapter-card", ChapterCard)
     app.add_directive("chapter-figure", ChapterFigure)
+    app.add_directive("chapter-live", ChapterLive)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
