@@ -71,7 +71,7 @@ def exported(
     names = [i.name for i in session.get_inputs()]
     params, velocities, x, y, numbers = _group(depth, width, batch)
     state = [t.numpy() for t in (*params, *velocities)]
-    rest = [t.numpy() for t in (x, y, *numbers)]
+    rest = [t.numpy() for t in (x.unsqueeze(0), y.unsqueeze(0), *numbers)]
 
     def take(count: int) -> None:
         nonlocal state

@@ -1,7 +1,8 @@
 """Which functions a browser calls, as graphs: their names, inputs and outputs.
 
 A step is made of two graphs: the gradient, which knows the activation, and the optimizer's update.
-Each is traced once and they are joined, because tracing is what takes the time.
+Each is traced once and they are joined, because tracing is what takes the time. What a browser
+calls takes as many steps as it is given batches.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from initlab.live import network, start, steps
-from initlab.live.join import joined
+from initlab.live.join import joined, repeated
 from initlab.live.trace import Inputs, graph
 
 #: Sizes of the examples. All differ, since the tracer takes equal ones for one and the same.
@@ -195,4 +196,5 @@ def assembled(parts: Mapping[str, onnx.ModelProto]) -> Iterator[tuple[str, onnx.
             at = taken.index("lr")
             inputs = [*taken[:at], "x", "y", *taken[at:]]
             both = parts[f"gradient_{kind}"], parts[f"update_{optimizer}"]
-            yield f"{optimizer}_{kind}", joined(*both, inputs, [*step.outputs, *_TOLD])
+            one = joined(*both, inputs, [*step.outputs, *_TOLD])
+            yield f"{optimizer}_{kind}", repeated(one, ["x", "y"])

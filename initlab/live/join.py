@@ -1,8 +1,8 @@
-"""Two ONNX graphs made into one, the second of which takes what the first gives."""
+"""ONNX graphs made of others: one after another, and one again and again."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import onnx
 
@@ -51,3 +51,59 @@ def joined(
     )
     model.ir_version = first.ir_version
     return stripped(model)
+
+
+def repeated(step: onnx.ModelProto, each: Sequence[str]) -> onnx.ModelProto:
+    """The graph of as many steps as `each` has entries along a new first axis.
+
+    The inputs of `step` before those of `each` are its state, and its first outputs the next one.
+    Its other outputs are stacked along that axis; its other inputs are the same in every step.
+    A call of a graph copies all parameters, in a browser for as long as a step takes.
+    """
+    given, told = list(step.graph.input), list(step.graph.output)
+    states = [v.name for v in given].index(each[0])
+    changing = {v.name for v in given[:states]} | set(each)
+    same = {v.name for v in given} - changing
+    inner = _renamed(step.graph, lambda n: n if not n or n in same else f"step/{n}")
+    entering = [v for v in inner.input if v.name not in same]
+    body = onnx.helper.make_graph(
+        inner.node, "step", entering, inner.output, list(inner.initializer)
+    )
+    node = onnx.helper.make_node(
+        "Scan",
+        [v.name for v in given if v.name in changing],
+        [v.name for v in told],
+        body=body,
+        num_scan_inputs=len(each),
+    )
+    inputs = [_many(v) if v.name in each else v for v in given]
+    outputs = [*told[:states], *map(_many, told[states:])]
+    graph = onnx.helper.make_graph([node], step.graph.name, inputs, outputs)
+    assert not step.functions
+    model = onnx.helper.make_model(graph, opset_imports=step.opset_import)
+    model.ir_version = step.ir_version
+    return stripped(model)
+
+
+def _renamed(graph: onnx.GraphProto, name: Callable[[str], str]) -> onnx.GraphProto:
+    """A copy with other names of values, also in graphs within."""
+    copy = onnx.GraphProto()
+    copy.CopyFrom(graph)
+    for value in (*copy.input, *copy.output, *copy.initializer):
+        value.name = name(value.name)
+    for node in copy.node:
+        for names in (node.input, node.output):
+            names[:] = [name(n) for n in names]
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                attribute.g.CopyFrom(_renamed(attribute.g, name))
+    return copy
+
+
+def _many(value: onnx.ValueInfoProto) -> onnx.ValueInfoProto:
+    """The value with an axis of the steps before its others."""
+    kind = value.type.tensor_type
+    axes = [
+        d.dim_param or (d.dim_value if d.HasField("dim_value") else None) for d in kind.shape.dim
+    ]
+    return onnx.helper.make_tensor_value_info(value.name, kind.elem_type, ["steps", *axes])

@@ -40,9 +40,10 @@ class Graphs:
         return [torch.from_numpy(a) for a in session.run(None, named)]
 
     def step(self, optimizer: str, kind: str, state: Sequence[Tensor], *more: Tensor):
-        """New state and what was told, of a step function."""
-        out = self(f"{optimizer}_{kind}", *state, *more)
-        return out[:-4], out[-4:]
+        """New state and what was told, of one step; `more` are x, y and the numbers."""
+        x, y, *numbers = more
+        out = self(f"{optimizer}_{kind}", *state, x.unsqueeze(0), y.unsqueeze(0), *numbers)
+        return out[:-4], [t.squeeze(0) for t in out[-4:]]
 
 
 @pytest.fixture(scope="session")

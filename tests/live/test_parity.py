@@ -69,6 +69,24 @@ def test_a_hundred_steps_are_those_of_pytorch(graphs, optimizer, phi, norm):
     assert worst(told[1:2], expected[1:2]) <= 1 / BATCH + 1e-6
 
 
+@pytest.mark.parametrize(
+    "optimizer, kind", [("sgd", "relu"), ("adam", "tanh"), ("adamw", "relu_bn")]
+)
+def test_steps_in_one_call_are_those_of_as_many_calls(graphs, optimizer, kind):
+    R, count = 2, 5
+    begin = [*began(R), *blank(optimizer, began(R))]
+    xs, ys = zip(*batches(R, count), strict=True)
+    numbers_ = numbers(optimizer, R)
+    many = graphs(f"{optimizer}_{kind}", *begin, torch.stack(xs), torch.stack(ys), *numbers_)
+    state, told = begin, []
+    for x, y in zip(xs, ys, strict=True):
+        state, seen = graphs.step(optimizer, kind, state, x, y, *numbers_)
+        told.append(seen)
+    assert worst(many[:-4], state) < 1e-6
+    for found, expected in zip(many[-4:], zip(*told, strict=True), strict=True):
+        assert worst([found], [torch.stack(expected)]) < 1e-6
+
+
 def drifts(graphs, optimizer, norm, eps):
     """How far 100 steps lead apart: PyTorch from itself, and the graph from PyTorch.
 

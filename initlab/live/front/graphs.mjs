@@ -3,8 +3,10 @@
 import * as ort from "onnxruntime-web/wasm";
 import { get, unzipped } from "./files.mjs";
 
-/** A float32 tensor. */
-export const floats = (data, dims) => new ort.Tensor("float32", Float32Array.from(data), dims);
+/** A float32 tensor of that array. */
+export const tensor = (array, dims) => new ort.Tensor("float32", array, dims);
+/** A float32 tensor of a copy of those numbers. */
+export const floats = (data, dims) => tensor(Float32Array.from(data), dims);
 export const scalar = (value) => floats([value], []);
 export const zeros = (dims) => floats(new Float32Array(dims.reduce((a, b) => a * b, 1)), dims);
 export const integers = (data) =>

@@ -1,9 +1,11 @@
 // Networks of one shape side by side, and what can be asked of them (PROTOCOL.md). Every number
 // comes out of an exported graph; here tensors are only passed on, cut and put together.
 
-import { floats, integers, scalar, zeros } from "./graphs.mjs";
+import { floats, integers, scalar, tensor, zeros } from "./graphs.mjs";
 
 const TENSORS = 6;
+/** Steps in one call at most. */
+const MOST = 16;
 /** Which axis of each parameter counts the networks. */
 const AXIS = [0, 0, 1, 1, 0, 0];
 
@@ -12,7 +14,7 @@ const shapes = (inputs, { depth, width: n, networks: { length: R } }) =>
 
 export class Group {
   constructor(graphs, data, config) {
-    Object.assign(this, { graphs, data, config, step: 0, batches: new Map() });
+    Object.assign(this, { graphs, data, config, step: 0, batches: new Map(), pace: 0 });
     this.perEpoch = Math.floor(data.train / config.batch);
     this.suffix = `${config.activation}${config.norm ? "_bn" : ""}`;
     this.shapes = shapes(data.inputs, config);
@@ -53,11 +55,17 @@ export class Group {
     return this.batches.get(k);
   }
 
-  /** One call of the optimizer's graph: `{params, state, t, loss, accuracy, act_rms, grad_rms}`. */
-  async #stepped(rates) {
+  /** The batches of `count` steps, one after the other: x [count, B, i] and y [count, R, B, 10]. */
+  #batches(count) {
+    const each = Array.from({ length: count }, (_, k) => this.#batch(this.step + k));
+    return [0, 1].map((part) => stacked(each.map((batch) => batch[part])));
+  }
+
+  /** `count` steps by one call of the optimizer's graph: the state, and what is told of each step. */
+  async #stepped(rates, count) {
     const { optimizer, momentum, beta1, beta2, eps, networks: { length: R } } = this.config;
     const each = (values) => floats(values, [R]);
-    const [x, y] = this.#batch(this.step);
+    const [x, y] = this.#batches(count);
     const named = {
       x, y, t: this.t, lr: each(rates), weight_decay: each(this.#each("weight_decay")),
       momentum: each(new Array(R).fill(momentum)),
@@ -78,7 +86,7 @@ export class Group {
     this.#forgetState();
     const { networks, depth } = this.config;
     // A step at rate zero, whose result is thrown away: the gradient at the start.
-    const { act_rms, grad_rms } = await this.#stepped(networks.map(() => 0));
+    const { act_rms, grad_rms } = await this.#stepped(networks.map(() => 0), 1);
     const label = `PyTorch ${this.graphs.version ?? ""}, exported and run in this page`;
     return { networks: networks.length, depth, steps_per_epoch: this.perEpoch, label, act_rms, grad_rms };
   }
@@ -89,15 +97,24 @@ export class Group {
     const accuracy = [];
     let done = 0;
     let last;
+    let spent = 0;
     do {
-      last = await this.#stepped(this.#each("lr"));
+      // As many in one call as there is time for, by what those before took.
+      const time = this.pace ? Math.floor((milliseconds - spent) / this.pace) : 1;
+      const next = Math.max(1, Math.min(count - done, MOST, time));
+      last = await this.#stepped(this.#each("lr"), next);
       Object.assign(this, { params: last.params, state: last.state, t: last.t });
       loss.push(...last.loss);
       accuracy.push(...last.accuracy);
-      done += 1;
-      this.step += 1;
-    } while (done < count && performance.now() - began < milliseconds);
-    return { done, step: this.step, loss, accuracy, act_rms: last.act_rms, grad_rms: last.grad_rms };
+      done += next;
+      this.step += next;
+      this.pace = (performance.now() - began - spent) / next;
+      spent = performance.now() - began;
+    } while (done < count && spent < milliseconds);
+    const { networks: { length: R }, depth } = this.config;
+    const act_rms = last.act_rms.slice(-depth * R);
+    const grad_rms = last.grad_rms.slice(-(depth + 1) * R);
+    return { done, step: this.step, loss, accuracy, act_rms, grad_rms };
   }
 
   async evaluate({ edges, split = "test" }) {
@@ -133,6 +150,14 @@ export class Group {
     });
     return { delta_rms: delta_rms.data, first_rms: first_rms.data, first: pick(this.first[2]), delta: pick(delta) };
   }
+}
+
+/** Tensors of one shape as one, along a new first axis. */
+function stacked(tensors) {
+  const [{ dims, data: { length } }] = tensors;
+  const out = new Float32Array(tensors.length * length);
+  tensors.forEach(({ data }, k) => out.set(data, k * length));
+  return tensor(out, [tensors.length, ...dims]);
 }
 
 /** `a`, but `b` at those indices of `axis` that `isB` picks. */
