@@ -17,7 +17,7 @@ export PATH := $(PATH):$(CURDIR)/$(BIN)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help env book run site test lint smoke lab serve live bench vendor graphs clean
+.PHONY: help env book run site test lint smoke lab serve live bench vendor widget graphs clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -65,6 +65,10 @@ bench: $(PEERS) ## Measure speed against what one would use instead
 	$(BIN)/python -m benchmarks
 
 vendor: $(VENDOR) $(LIVE) ## The browser scripts that the site serves
+
+# The front end that the package ships, for notebooks where nothing is built; tests ask that it is new.
+widget: $(LIVE) ## The live sections' front end for notebooks, into the package
+	cp book/_static/live/widget.js book/_static/live/LICENSES.txt initlab/live/
 
 # It looks by itself whether anything that they are made of has changed.
 graphs: $(ENVIRONMENT) ## The functions that pages train with, exported

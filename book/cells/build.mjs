@@ -2,9 +2,10 @@
 // packages that went in. `node book/cells/build.mjs`, after `npm ci`.
 
 import { build } from "esbuild";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { notices } from "../notices.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const root = resolve(here, "../..");
@@ -20,15 +21,4 @@ const { metafile } = await build({
   logLevel: "warning", logOverride: { "direct-eval": "silent" },
 });
 
-const packages = new Set(
-  Object.keys(metafile.inputs)
-    .map((file) => file.match(/^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//)?.[1])
-    .filter(Boolean),
-);
-const notices = [...packages].sort().map((folder) => {
-  const { name, version, license } = JSON.parse(readFileSync(join(root, folder, "package.json"), "utf8"));
-  const file = readdirSync(join(root, folder)).find((entry) => /^licen[sc]e/i.test(entry));
-  const text = file ? readFileSync(join(root, folder, file), "utf8").trim() : "";
-  return `${name} ${version} (${license})\n\n${text}`.trim();
-});
-writeFileSync(join(out, "LICENSES.txt"), `${notices.join(`\n\n${"-".repeat(72)}\n\n`)}\n`);
+writeFileSync(join(out, "LICENSES.txt"), notices(root, metafile));

@@ -27,29 +27,13 @@ except ModuleNotFoundError as error:  # pragma: no cover - tested in a process o
 SENTENCE = (
     "This figure comes to life in the page: it then draws and trains the networks where you read."
 )
-#: Shown by a notebook whose front end has not been built.
-UNBUILT = """
-export default {
-  render({ model, el }) {
-    el.innerHTML = model.get("figure");
-    const p = document.createElement("p");
-    p.textContent = "Live sections have no front end here yet; `make vendor` builds it.";
-    el.append(p);
-  },
-};
-"""
 
 
 def script() -> str:
-    """The front end for notebooks, one ES module.
-
-    From where `make book` builds it, or from the package where it was put there to be installed.
-    """
+    """The front end for notebooks, one ES module: as it has just been built, else as it ships."""
     package = Path(__file__).parent
-    for folder in (package.parent.parent / "book" / "_static" / "live", package / "built"):
-        if (path := folder / "widget.js").is_file():
-            return path.read_text(encoding="utf8")
-    return UNBUILT
+    new = package.parent.parent / "book" / "_static" / "live" / "widget.js"
+    return (new if new.is_file() else package / "widget.js").read_text(encoding="utf8")
 
 
 def drawing(figure: Any) -> str:

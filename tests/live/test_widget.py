@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
@@ -81,3 +82,13 @@ def test_the_package_loads_no_torch_before_it_is_asked_for_a_section():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     with pytest.raises(AttributeError, match="Nonsense"):
         _ = live.Nonsense
+
+
+def test_the_front_end_that_ships_is_the_one_that_is_built():
+    package = Path(live.__file__).parent
+    built = package.parent.parent / "book" / "_static" / "live"
+    if not (built / "widget.js").is_file():
+        pytest.skip("the scripts have not been built: make vendor")
+    for name in ("widget.js", "LICENSES.txt"):
+        same = (built / name).read_bytes() == (package / name).read_bytes()
+        assert same, f"initlab/live/{name} is out of date: make widget"

@@ -7,6 +7,7 @@ import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "no
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
+import { notices } from "../../../book/notices.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const root = resolve(here, "../../..");
@@ -18,11 +19,13 @@ const common = {
   loader: { ".css": "text" }, logLevel: "warning", absWorkingDir: root,
 };
 
-await build({
+const { metafile } = await build({
   ...common,
+  metafile: true,
   entryPoints: { widget: source("widget.mjs"), worker: source("worker.mjs") },
   outdir: out,
 });
+writeFileSync(join(out, "LICENSES.txt"), notices(root, metafile));
 // The entry knows what it loads, so that a browser never mixes two builds.
 const hash = createHash("sha256");
 for (const name of ["widget.js", "worker.js"]) hash.update(readFileSync(join(out, name)));
