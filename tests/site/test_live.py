@@ -22,7 +22,7 @@ from initlab import plot
 
 pytestmark = pytest.mark.site
 
-SLACK = float(os.environ.get("INITLAB_SLACK", "1"))
+SLACK = float(os.environ.get("INITLAB_SLACK", "5"))
 #: Bytes: for a first section, and for each further one.
 FIRST, FURTHER = 5e6, 1e5
 LONG_TASKS = """
