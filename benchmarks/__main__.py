@@ -3,6 +3,8 @@
 A complete run writes benchmarks/latest.json: `about` (machine, threads, versions, date), `rows`
 (case, order, peer, our and their median model-samples per second, the ratio, above 1 where we are
 faster, and its spread over rounds) and the tables `peak`, `growth`, `memory`, `cluster` and `plan`.
+With `--device cuda` everyone computes there, in float32 proper, and a complete run writes `about`,
+`rows` and `growth` into benchmarks/cuda.json.
 """
 
 from __future__ import annotations
@@ -31,8 +33,13 @@ from benchmarks.ours import Ours
 from benchmarks.parts import parts
 from benchmarks.peers import Peer, UnavailableError, peers
 from benchmarks.plan import plan
+from initlab.devices import present
 
-TARGET = Path(__file__).parent / "latest.json"
+#: What a complete run on a device replaces.
+TARGETS = {
+    "cpu": Path(__file__).parent / "latest.json",
+    "cuda": Path(__file__).parent / "cuda.json",
+}
 #: Cases whose share of the machine's peak is reported.
 AGAINST_PEAK = "ab"
 Table = list[dict[str, Any]]
@@ -42,7 +49,8 @@ def work(peer: Peer, case: Training | Signal) -> Work:
     """The peer's work on the case, or on fewer of its networks; it gives the model-samples done."""
     case = case.of(case.few) if peer.one_by_one else case
     run = peer.prepare(case)
-    return lambda: len(run()) * case.samples
+    # On a GPU the values that are given may still be on their way.
+    return lambda: len(run().cpu()) * case.samples
 
 
 def measured(case: Training | Signal, everyone: list[Peer], rounds: int) -> tuple[Table, Table]:
@@ -56,7 +64,9 @@ def measured(case: Training | Signal, everyone: list[Peer], rounds: int) -> tupl
             print(f"  {why}")
     if ours.name not in ready:
         return [], []
-    products = peak.products() if case.letter in AGAINST_PEAK else {}
+    products = {}
+    if case.letter in AGAINST_PEAK and case.device == "cpu":
+        products = peak.products()
     rates = interleaved(ready | products, rounds)
     mine = rates[ours.name]
     where = {"case": case.title, "letter": case.letter, "order": case.order}
@@ -102,7 +112,14 @@ def cluster() -> Any:
     return json.loads(answer.stdout.splitlines()[-1])
 
 
-def about() -> dict[str, Any]:
+def on_cuda() -> None:
+    """Everyone computes there, and in float32: by default some round inputs of products to TF32."""
+    os.environ["JAX_PLATFORMS"] = "cuda,cpu"
+    os.environ["JAX_DEFAULT_MATMUL_PRECISION"] = "highest"
+    torch.backends.cudnn.allow_tf32 = False
+
+
+def about(device: str = "cpu") -> dict[str, Any]:
     """What is measured, and on what."""
     versions = {"python": platform.python_version()}
     for package in ("initlab", "torch", "jax", "lightning"):
@@ -110,8 +127,10 @@ def about() -> dict[str, Any]:
             versions[package] = version(package)
         except PackageNotFoundError:
             continue
+    card = {"card": torch.cuda.get_device_name()} if device == "cuda" else {}
     return {
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        **card,
         "threads": torch.get_num_threads(),
         "load": round(os.getloadavg()[0], 2),
         "versions": versions,
@@ -126,7 +145,12 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="rounds that count; by default 7")
     parser.add_argument("--quick", action="store_true", help="tiny: to see that all runs")
     parser.add_argument(
-        "--output", type=Path, help=f"file to write; by default {TARGET.name}, if all is measured"
+        "--device", choices=list(TARGETS), default="cpu", help="where all compute; by default cpu"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="file to write; by default latest.json or cuda.json, if all is measured",
     )
     given = parser.parse_args(arguments)
     given.letters = given.only.split(",") if given.only else list(CASES)
@@ -137,14 +161,20 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     if given.rounds < 1:
         parser.error(f"--rounds must be ≥ 1, not {given.rounds}")
     if given.output is None and not given.only and not given.quick:
-        given.output = TARGET
+        given.output = TARGETS[given.device]
+    if given.device not in present():
+        parser.error(f"this machine has no {given.device}; it has {', '.join(present())}")
     return given
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Measure what is asked for, print it and write it."""
     given = parsed(arguments)
-    result: dict[str, Any] = {"about": about(), "rows": [], "peak": [], "parts": []}
+    if given.device == "cuda":
+        on_cuda()
+    result: dict[str, Any] = {"about": about(given.device), "rows": []}
+    if given.device == "cpu":
+        result |= {"peak": [], "parts": []}
     if result["about"]["load"] > 0.5:
         print(f"This machine is busy (load {result['about']['load']}): spreads will be wide.")
     everyone, missing = peers()
@@ -153,24 +183,27 @@ def main(arguments: list[str] | None = None) -> None:
     for letter in given.letters:
         for case in orders(CASES[letter]):
             print(f"({letter}) {case.title}, {case.order} order", flush=True)
-            case = smaller(case) if given.quick else case
+            case = smaller(case.on(given.device)) if given.quick else case.on(given.device)
             rows, shares = measured(case, everyone, given.rounds)
             result["rows"] += rows
-            result["peak"] += shares
+            if shares:
+                result["peak"] += shares
             for row in rows:
                 low, high = row["spread"]
                 print(f"  {row['ratio']:6.2f}× {row['peer']} ({low:.2f} to {high:.2f})")
             for row in shares:
                 print(f"  {row['share']:6.1%} of {row['library']}, {row['shape']}")
+    networks = NETWORKS[:4] if given.quick else NETWORKS
     if not given.only:
+        result["growth"] = growth(given.rounds, networks, given.device)
+        for row in result["growth"]:
+            print(f"{row['networks']:6d} networks: {row['seconds_per_network']:.2g} s each")
+    if not given.only and given.device == "cpu":
         for case in (c for letter in AGAINST_PEAK for c in orders(CASES[letter])):
             result["parts"].append(parts(smaller(case) if given.quick else case, given.rounds))
-        result["growth"] = growth(given.rounds, NETWORKS[:4] if given.quick else NETWORKS)
         result["memory"] = memory()
         result["cluster"] = cluster()
         result["plan"] = plan()
-        for row in result["growth"]:
-            print(f"{row['networks']:6d} networks: {row['seconds_per_network']:.2g} s each")
         for row in result["memory"]:
             print(f"{row['mib']:6d} MiB {row['peer']}")
     if given.output is not None:

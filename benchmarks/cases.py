@@ -40,6 +40,7 @@ class Training:
     batch: int = 128
     lr: float = 0.01
     order: str = "shared"
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         """Refuse orders that there are not."""
@@ -56,13 +57,23 @@ class Training:
         """Whether all networks see the same batches."""
         return self.order == "shared"
 
+    def on(self, device: str) -> Training:
+        """The same work there. A GPU is given more of it, so that what is set up once does not
+        decide, and fewer networks of those who take one after the other.
+        """
+        if device == "cpu":
+            return self
+        longer = 32 if self.samples < 1024 else 8
+        return replace(self, device=device, samples=longer * self.samples, few=min(self.few, 2))
+
     def of(self, networks: int) -> Training:
         """The same work by the first `networks` of its networks."""
         return replace(self, networks=networks, few=min(self.few, networks))
 
     def data(self) -> tuple[Tensor, Tensor]:
-        """Inputs (samples, *input) float32 and classes (samples,) int64."""
-        return _data(self.samples, tuple(self.model.input_shape))
+        """Inputs (samples, *input) float32 and classes (samples,) int64, on the device."""
+        x, y = _data(self.samples, tuple(self.model.input_shape))
+        return x.to(self.device), y.to(self.device)
 
     def start(self) -> dict[str, Tensor]:
         """Parameters at the start, (networks, *shape) each: He normal, and BatchNorm's own."""
@@ -70,7 +81,9 @@ class Training:
         module = self.model.build()
         drawn = initialize(module, HeNormal(), generator, count=self.networks)
         return {
-            name: drawn.get(name, p.detach().expand(self.networks, *p.shape).clone())
+            name: drawn.get(name, p.detach().expand(self.networks, *p.shape).clone()).to(
+                self.device
+            )
             for name, p in module.named_parameters()
         }
 
@@ -79,8 +92,8 @@ class Training:
         return torch.Generator().manual_seed(1 if self.shared else 1 + network)
 
     def permutation(self, network: int) -> Tensor:
-        """The order in which a network sees the samples: (samples,) int64."""
-        return torch.randperm(self.samples, generator=self.generator(network))
+        """The order in which a network sees the samples: (samples,) int64, on the device."""
+        return torch.randperm(self.samples, generator=self.generator(network)).to(self.device)
 
     def permutations(self) -> Tensor:
         """The orders of all networks, (networks, samples), or the one they share, (samples,)."""
@@ -101,6 +114,11 @@ class Signal:
     few: int
     samples: int = 1
     order: str = "own"
+    device: str = "cpu"
+
+    def on(self, device: str) -> Signal:
+        """The same work there, and less of it for those who take one after the other on a GPU."""
+        return self if device == "cpu" else replace(self, device=device, few=min(self.few, 10))
 
     def of(self, networks: int) -> Signal:
         """The same work for `networks` networks."""

@@ -14,9 +14,12 @@ NETWORKS = tuple(2**k for k in range(11))
 SAMPLES = 1024  # eight steps
 
 
-def growth(rounds: int, networks: tuple[int, ...] = NETWORKS) -> list[dict[str, Any]]:
-    """Seconds per network for eight steps of case (a), by the number of networks."""
-    case = replace(CASES["a"], samples=SAMPLES)
+def growth(
+    rounds: int, networks: tuple[int, ...] = NETWORKS, device: str = "cpu"
+) -> list[dict[str, Any]]:
+    """Seconds per network by the number of networks: eight steps of case (a), more on a GPU."""
+    case = CASES["a"].on(device)
+    case = replace(case, samples=SAMPLES) if device == "cpu" else case
     work = {}
     for R in networks:
         run = Ours().prepare(case.of(R))

@@ -60,7 +60,7 @@ def _signal(case: Signal) -> Callable[[], Tensor]:
     seeds = count()  # new networks at every call
 
     def work() -> Tensor:
-        [(_, _, _, rows)] = execute([replace(run, seed=next(seeds))])
+        [(_, _, _, rows)] = execute([replace(run, seed=next(seeds))], case.device)
         M = torch.empty(case.networks, case.depth + 1, dtype=torch.float64)
         for network, layer, _, _, value in rows:
             M[network, layer] = value

@@ -12,6 +12,8 @@ from initlab.devices import present
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: threads would be in the way
     torch.set_num_threads(1)
+# What networks are compared with computes in float32, too, and the same again.
+torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic = False, True
 
 
 @pytest.fixture(params=present())

@@ -195,7 +195,7 @@ def test_options_that_make_no_sense(options, said, capsys):
 
 
 def test_only_a_whole_run_replaces_the_published_figures():
-    assert command.parsed([]).output == command.TARGET
+    assert command.parsed([]).output == command.TARGETS["cpu"]
     assert command.parsed(["--only", "a"]).output is None
     assert command.parsed(["--quick"]).output is None
 

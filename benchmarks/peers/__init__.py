@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Protocol
@@ -52,6 +53,10 @@ PEERS = (
     ("signal", "Vmapped", None),
     ("jax_signal", "JaxSignal", "jax"),
 )
+
+
+# JAX reads its devices here, before it is imported: everyone computes where the case says.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 
 def peers() -> tuple[list[Peer], list[str]]:

@@ -32,7 +32,7 @@ class JaxResNet:
     def prepare(self, case: Training) -> Callable[[], Tensor]:
         """See `benchmarks.peers.Peer`."""
         start = _start(case)
-        x, y = (t.numpy() for t in case.data())
+        x, y = (t.cpu().numpy() for t in case.data())
         x, y = jnp.asarray(x.transpose(0, 2, 3, 1)), jax.nn.one_hot(y, CLASSES)
 
         @partial(jax.jit, donate_argnums=0)
@@ -83,6 +83,6 @@ def _loss(params: Params, x: jax.Array, y: jax.Array) -> jax.Array:
 
 def _start(case: Training) -> Params:
     """Weights as JAX has them: (networks, height, width, in, out) and (networks, in, out)."""
-    start = {name: p.numpy() for name, p in case.start().items()}
+    start = {name: p.cpu().numpy() for name, p in case.start().items()}
     axes = {5: (0, 3, 4, 2, 1), 3: (0, 2, 1), 2: (0, 1)}
     return {name: jnp.asarray(p.transpose(axes[p.ndim])) for name, p in start.items()}

@@ -17,9 +17,6 @@ from torch import Tensor
 
 from benchmarks.cases import Signal
 
-# Everyone is measured on the processor, also where there is an accelerator.
-jax.config.update("jax_platforms", "cpu")
-
 
 class JaxSignal:
     """`jit` of a scan over layers."""

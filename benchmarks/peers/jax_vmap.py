@@ -20,9 +20,6 @@ from torch import Tensor
 
 from benchmarks.cases import CLASSES, Training
 
-# Everyone is measured on the processor, also where there is an accelerator.
-jax.config.update("jax_platforms", "cpu")
-
 Layers = list[tuple[jax.Array, jax.Array]]
 #: (parameters, inputs, one-hot classes) → the loss of each network, (networks,).
 Losses = Callable[[Layers, jax.Array, jax.Array], jax.Array]
@@ -54,7 +51,7 @@ def faster(ways: list[Callable[[], Tensor]]) -> Callable[[], Tensor]:
 
 def _run(case: Training, way: tuple[Layers, Losses]) -> Callable[[], Tensor]:
     start, losses = way
-    x, y = (jnp.asarray(t.numpy()) for t in case.data())
+    x, y = (jnp.asarray(t.cpu().numpy()) for t in case.data())
     # A one-hot product has a cheaper gradient than picking one entry of a row.
     y = jax.nn.one_hot(y, CLASSES)
 
@@ -81,14 +78,14 @@ def _run(case: Training, way: tuple[Layers, Losses]) -> Callable[[], Tensor]:
 def batches(case: Training) -> jax.Array:
     """Indices of every step's samples: (steps, batch), or (steps, networks, batch)."""
     # Shuffled by torch, which is faster at it than JAX's sort of random keys.
-    order = case.permutations().numpy().astype(np.int32)
+    order = case.permutations().cpu().numpy().astype(np.int32)
     order = order.reshape(*order.shape[:-1], case.steps, case.batch)
     return jnp.asarray(order if case.shared else order.swapaxes(0, 1))
 
 
 def _stacked(case: Training) -> list[tuple[np.ndarray, np.ndarray]]:
     """Weights (networks, out, in) and biases (networks, out) of every layer."""
-    start: dict[str, Any] = {name: p.numpy() for name, p in case.start().items()}
+    start: dict[str, Any] = {name: p.cpu().numpy() for name, p in case.start().items()}
     names = [name.removesuffix(".weight") for name in start if name.endswith(".weight")]
     return [(start[f"{name}.weight"], start[f"{name}.bias"]) for name in names]
 

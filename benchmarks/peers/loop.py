@@ -19,7 +19,7 @@ Batches = Callable[[int], Iterator[tuple[Tensor, Tensor]]]
 
 def loader(case: Training, network: int) -> DataLoader:
     """The batches of a network, shuffled by the generator that the case gives it."""
-    data = TensorDataset(*case.data())
+    data = TensorDataset(*(t.cpu() for t in case.data()))
     # As shuffle=True, which also draws a seed for workers from the generator it is given.
     sampler = RandomSampler(data, generator=case.generator(network))
     return DataLoader(data, case.batch, sampler=sampler)
@@ -34,7 +34,7 @@ def put(module: nn.Module, start: dict[str, Tensor], network: int) -> None:
 
 def trained_by(case: Training, batches: Batches) -> Callable[[], Tensor]:
     """Trains the networks of the case one by one; their losses at the last step."""
-    start, module = case.start(), case.model.build()
+    start, module = case.start(), case.model.build(case.device)
 
     def run() -> Tensor:
         losses = []
@@ -61,7 +61,12 @@ class Loader:
 
     def prepare(self, case: Training) -> Callable[[], Tensor]:
         """See `benchmarks.peers.Peer`."""
-        return trained_by(case, lambda network: iter(loader(case, network)))
+
+        def batches(network: int) -> Iterator[tuple[Tensor, Tensor]]:
+            for x, y in loader(case, network):
+                yield x.to(case.device), y.to(case.device)
+
+        return trained_by(case, batches)
 
 
 class Tensors:

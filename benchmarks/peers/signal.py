@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from math import sqrt
 
 import torch
@@ -29,7 +30,7 @@ class Hooks:
         layers: list[nn.Module] = []
         for _ in range(case.depth):
             layers += [nn.Linear(case.width, case.width, bias=False), nn.ReLU()]
-        module = nn.Sequential(*layers)
+        module = nn.Sequential(*layers).to(case.device)
         found: list[Tensor] = []
         for layer in layers[1::2]:
             layer.register_forward_hook(lambda m, i, output: found.append(output.square().mean()))
@@ -40,7 +41,7 @@ class Hooks:
             for _ in range(case.networks):
                 for layer in layers[::2]:
                     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-                x = _unit(torch.randn(1, case.width))
+                x = _unit(torch.randn(1, case.width, device=case.device))
                 found[:] = [x.square().mean()]
                 module(x)
                 rows.append(torch.stack(found))
@@ -69,7 +70,8 @@ class Vmapped:
 
         @torch.no_grad()
         def run() -> Tensor:
-            weights = [torch.randn(R, n, n) * sqrt(2 / n) for _ in range(d)]
-            return vmap(one)(weights, _unit(torch.randn(R, n)))
+            drawn = partial(torch.randn, device=case.device)
+            weights = [drawn(R, n, n) * sqrt(2 / n) for _ in range(d)]
+            return vmap(one)(weights, _unit(drawn(R, n)))
 
         return run

@@ -60,7 +60,7 @@ def step(case: Training) -> Callable[[Params, Tensor, Tensor], tuple[Params, Ten
 def trained_by(case: Training, moved: Callable) -> Callable[[], Tensor]:
     """Trains the networks of the case by a step of all of them; their losses at the last step."""
     x, y = case.data()
-    drawn, modules = case.start(), [case.model.build()]
+    drawn, modules = case.start(), [case.model.build(case.device)]
     modules += [deepcopy(modules[0]) for _ in range(case.networks - 1)]
     for network, module in enumerate(modules):
         put(module, drawn, network)

@@ -42,16 +42,19 @@ class Lightning:
 
     def prepare(self, case: Training) -> Callable[[], Tensor]:
         """See `benchmarks.peers.Peer`."""
-        start, module = case.start(), case.model.build()
+        start, module = case.start(), case.model.build(case.device)
+        accelerator = "gpu" if case.device == "cuda" else "cpu"
 
         def run() -> Tensor:
             losses = []
             for network in range(case.networks):
-                put(module, start, network)
+                put(module.to(case.device), start, network)  # the trainer hands it back elsewhere
                 wrapped = _Module(module, case.lr)
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # of workers, which cost more than they give
-                    trainer = lightning.Trainer(max_epochs=1, accelerator="cpu", barebones=True)
+                    trainer = lightning.Trainer(
+                        max_epochs=1, accelerator=accelerator, devices=1, barebones=True
+                    )
                     trainer.fit(wrapped, loader(case, network))
                 losses.append(wrapped.last)
             return torch.stack(losses)

@@ -36,6 +36,7 @@ from initlab.init.scaling import (
 )
 from initlab.init.structured import Orthogonal
 from initlab.init.weightnorm import FixedLength, WeightNorm, WeightNormData
+from initlab.precision import precision
 
 #: Every rule, by the name that a parameter or a command line uses.
 RULES: dict[str, Rule] = {
@@ -149,12 +150,13 @@ def initialize(
         return params
     x, y = check_batch(batch)
     here = x.to(device), y.to(device)
-    if count is None:
-        return rule.fit(module, params, here, generator)
-    fitted = [
-        rule.fit(module, {name: p[r] for name, p in params.items()}, here, generator)
-        for r in range(count)
-    ]
+    with precision("float32", here[0].device):
+        if count is None:
+            return rule.fit(module, params, here, generator)
+        fitted = [
+            rule.fit(module, {name: p[r] for name, p in params.items()}, here, generator)
+            for r in range(count)
+        ]
     return {name: torch.stack([own[name] for own in fitted]) for name in params}
 
 

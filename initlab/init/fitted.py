@@ -140,6 +140,9 @@ class Whitening(LayerByLayer):
         for seen in patches.double():
             mean = seen.mean(0)
             _, lengths, basis = torch.linalg.svd(seen - mean, full_matrices=False)
+            # A singular vector's sign is the library's choice, and not each library's the same.
+            largest = basis.gather(1, basis.abs().argmax(1, keepdim=True))
+            basis = basis * largest.sign()
             std = lengths / len(seen) ** 0.5
             kept = min(units, int((std > 1e-4 * std[0]).sum()))
             if not kept or not torch.isfinite(std[0]):

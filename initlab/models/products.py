@@ -64,9 +64,18 @@ def shared(W: Tensor, x: Tensor) -> Tensor:
 
 
 def product(a: Tensor, b: Tensor, out: Tensor) -> Tensor:
-    """a b into `out`, and `out`: (…, m, k), (…, k, n) → (…, m, n), on the CPU, not recorded."""
+    """a b into `out`, and `out`: (…, m, k), (…, k, n) → (…, m, n), not recorded."""
+    if out.device.type != "cpu":
+        return torch.matmul(a, b, out=out)
     np.matmul(a.numpy(), b.numpy(), out=out.numpy())
     return out
+
+
+def affine(W: Tensor, h: Tensor, b: Tensor, out: Tensor) -> Tensor:
+    """W h + b into `out`, and `out`: (R, m, k), (R, k, n) and (R, m) → (R, m, n), not recorded."""
+    if out.device.type != "cpu":
+        return torch.baddbmm(b.unsqueeze(-1), W, h, out=out)
+    return product(W, h, out).add_(b.unsqueeze(-1))
 
 
 def _numpy(a: Tensor, b: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from initlab.init import Scheme, initialize
 from initlab.init.evaluate import buffers
 from initlab.measure.contract import Row
 from initlab.models import parameter_count
+from initlab.precision import precision
 from initlab.reinit import change
 from initlab.spec import canonical, key, seed_of
 from initlab.sweep.runs import Run
@@ -201,6 +202,7 @@ def execute(runs: Sequence[Run], device: str = "cpu") -> list[Result]:
     """Compute one group of runs: (key, JSON, seconds, rows) of each."""
     start = time.perf_counter()
     trains = runs[0].budget is not None
-    rows = _train(runs, device) if trains else [_measure(r, device) for r in runs]
+    with precision("float32", torch.device(device)):
+        rows = _train(runs, device) if trains else [_measure(r, device) for r in runs]
     seconds = (time.perf_counter() - start) / len(runs)
     return [(key(r), canonical(r), seconds, row) for r, row in zip(runs, rows, strict=True)]

@@ -58,18 +58,27 @@ class Batches:
             order = torch.stack([drawn[id(g)] for g in self.orders])
         self.shuffled = order.to(self.train.x.device)
 
+    def chosen(self, i: int) -> Tensor:
+        """Which samples the `i`-th batch of the epoch has: (B,) shared, or (R, B)."""
+        return self.shuffled[..., i * self.batch_size : (i + 1) * self.batch_size]
+
     def batch(self, i: int) -> tuple[Tensor, Tensor]:
         """Inputs and targets of the `i`-th batch of the epoch."""
-        chosen = self.shuffled[..., i * self.batch_size : (i + 1) * self.batch_size]
+        x, y = self.of(self.chosen(i))
+        if self.augment is not None:
+            x = self._augmented(self.augment, x)
+        return x, y
+
+    def of(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs and targets of samples, as they are."""
         x = self.train.x.index_select(0, chosen.flatten()).unflatten(0, chosen.shape)
         if not self.own_labels:
             y = self.train.y[chosen]
         elif chosen.dim() == 1:
             y = self.train.y[:, chosen]
         else:
-            y = self.train.y[torch.arange(len(chosen)).unsqueeze(-1), chosen]
-        if self.augment is not None:
-            x = self._augmented(self.augment, x)
+            rows = torch.arange(len(chosen), device=chosen.device)
+            y = self.train.y[rows.unsqueeze(-1), chosen]
         return x, y
 
     def _augmented(self, augment: Augment, x: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from initlab.data import Split
 from initlab.models import MLP, Model, ModuleModel, Params
+from initlab.precision import precision as computed_in
 from initlab.reinit.normalize import normalized
 from initlab.train.batches import per_network
 from initlab.train.dense import Dense
@@ -16,11 +17,11 @@ from initlab.train.group import EVALUATED, Rows, Stacked
 from initlab.train.loss import Loss
 
 
-def grouped(model: Model, params: Params) -> Stacked | Rows:
+def grouped(model: Model, params: Params, precision: str = "float32") -> Stacked | Rows:
     """The networks in the form that was measured to be the fastest for such a model."""
     if isinstance(model, ModuleModel) or normalized(params):
         return Rows(model, params)
-    if isinstance(model, MLP) and Dense.takes(model, params):
+    if isinstance(model, MLP) and Dense.takes(model, params) and precision != "bf16":
         return Dense(model, params)
     return Stacked(model, params)
 
@@ -30,8 +31,9 @@ def accuracy(model: Model, params: Params, split: Split) -> Tensor:
     """Share of `split` that each of R networks classifies rightly: (R,)."""
     networks = grouped(model, params)
     right = torch.zeros((), device=split.y.device)
-    for x, y in zip(split.x.split(EVALUATED), split.y.split(EVALUATED), strict=True):
-        right = right + (networks.predict(x).argmax(-1) == y).sum(-1)
+    with computed_in("float32", split.x.device):
+        for x, y in zip(split.x.split(EVALUATED), split.y.split(EVALUATED), strict=True):
+            right = right + (networks.predict(x).argmax(-1) == y).sum(-1)
     return right / len(split.y)
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from initlab.augment import Augment
 from initlab.data import DataSet, Split
 from initlab.models import Model, Params, products
+from initlab.precision import PRECISIONS
 from initlab.reinit import Stages
 from initlab.threads import in_threads
 from initlab.train.batches import per_network
@@ -25,7 +26,6 @@ from initlab.train.given import each, factors, relabelled, shaped
 from initlab.train.loss import CrossEntropy, Loss
 from initlab.train.memory import networks_at_once
 from initlab.train.optim import Optimizer
-from initlab.train.precision import PRECISIONS
 from initlab.train.schedule import ConstantRate, Schedule
 from initlab.train.staged import Fresh, check_stages
 from initlab.train.training import Training

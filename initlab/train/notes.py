@@ -45,9 +45,13 @@ class Notes:
         origin = "distance" in followed or watch is not None
         self.start = [t.clone() for t in group.theta] if origin else []
 
+    def pulls_at(self, step: int) -> bool:
+        """Whether `pull` wants the gradients that lead to `step`."""
+        return self.pulling and step in self.look_at
+
     def pull(self, step: int, grads: Sequence[Tensor]) -> None:
         """Keep the lengths of the gradients that lead to `step`, as they do not last."""
-        if self.pulling and step in self.look_at:
+        if self.pulls_at(step):
             self.pulls = _lengths(grads)
 
     def look(

@@ -135,7 +135,10 @@ class Step:
             )
         first = optimizers[0]
         self.kind = first
-        self.count = 0
+        # Steps that are captured as a CUDA graph cannot count in Python.
+        self.count: int | Tensor = 0
+        if theta[0].device.type == "cuda":
+            self.count = torch.zeros((), dtype=torch.float64, device=theta[0].device)
         self.rates = None if rates is None else list(rates)
         self.numbers: dict[str, float | Tensor] = {}
         for field in dataclasses.fields(first):
@@ -144,6 +147,7 @@ class Step:
             self.numbers[field.name] = (
                 values[0] if same else torch.tensor(values, device=theta[0].device)
             )
+        self.decayed = self._any("weight_decay")
         momentum = not isinstance(first, Adam) and self._any("momentum")
         buffers = 2 if isinstance(first, Adam) else int(momentum)
         self.state = [[torch.zeros_like(t) for t in theta] for _ in range(buffers)]
@@ -158,28 +162,30 @@ class Step:
         self.numbers = {
             name: v[rows] if isinstance(v, Tensor) else v for name, v in self.numbers.items()
         }
+        self.decayed = self._any("weight_decay")
         if self.rates is not None:
             self.rates = [r[rows] if isinstance(r, Tensor) else r for r in self.rates]
 
     def reset(self) -> None:
         """Forget all that was summed up: momentum, squares and the number of steps."""
-        self.count = 0
+        self.count *= 0
         for buffer in self.state:
             for s in buffer:
                 s.zero_()
 
     @torch.no_grad()
-    def __call__(self, theta: Sequence[Tensor], grads: Sequence[Tensor], factor: float) -> None:
+    def __call__(
+        self, theta: Sequence[Tensor], grads: Sequence[Tensor], factor: float | Tensor
+    ) -> None:
         """Change `theta` in place along `grads` (which may be overwritten); `factor` is on lr."""
         self.count += 1
-        decayed = self._any("weight_decay")
         for i, (t, g) in enumerate(zip(theta, grads, strict=True)):
-            own = self.numbers if decayed else {**self.numbers, "weight_decay": 0.0}
+            own = self.numbers if self.decayed else {**self.numbers, "weight_decay": 0.0}
             if self.rates is not None:
                 own = {**own, "lr": own["lr"] * self.rates[i]}
             own = {**own, "lr": factor * own["lr"]}
             n = {
-                name: v.view(-1, *[1] * (t.dim() - 1)) if isinstance(v, Tensor) else v
+                name: v.view(-1, *[1] * (t.dim() - 1)) if isinstance(v, Tensor) and v.dim() else v
                 for name, v in own.items()
             }
             state = [buffer[i] for buffer in self.state]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from math import isfinite
 
@@ -12,15 +13,16 @@ from torch import Tensor
 from initlab.augment import Augment
 from initlab.data import DataSet, Split
 from initlab.models import Model, Params, products
+from initlab.precision import precision
 from initlab.reinit import Stages
 from initlab.train.batches import Batches
 from initlab.train.budget import Budget, Curves, Outcome, Watch
 from initlab.train.evaluate import evaluate, grouped, tenth
+from initlab.train.graphs import Replayed
 from initlab.train.group import Rows
 from initlab.train.loss import Lesson, Loss
 from initlab.train.notes import Notes
 from initlab.train.optim import Optimizer, Step
-from initlab.train.precision import precision
 from initlab.train.schedule import Schedule
 from initlab.train.staged import Fresh, Staged
 
@@ -61,7 +63,7 @@ class Training:
         self.precision = precision
         # A normalization that comes later is hooked into modules.
         hooked = stages is not None and stages[0].method.normalizes
-        self.group = Rows(model, params) if hooked else grouped(model, params)
+        self.group = Rows(model, params) if hooked else grouped(model, params, precision)
         own = [rates.get(name, 1.0) for name in self.group.names] if rates else None
         self.update = Step(optimizers, self.group.theta, own)
         self.batches = Batches(data.train, budget.batch_size, orders, augment, image)
@@ -76,10 +78,17 @@ class Training:
         self.outcomes: dict[int, Outcome] = {}
         ends = self.staged.ends if self.staged else ()
         self.notes = Notes(curves, watch, self.group, self.last, ends, truth)
+        self.factor: tuple[float, Tensor] | None = None
+        self.replayed = None
+        if self.staged is None and self.losses.device.type == "cuda":
+            self.replayed = Replayed(self._step)
 
     def run(self) -> list[Outcome]:
         """Train until every network has ended."""
-        with products.fast():
+        # Steps are computed in the precision that is asked for, and all else in float32.
+        # The fast products are in float32 alone.
+        fast = nullcontext() if self.precision == "bf16" else products.fast()
+        with fast, precision("float32", self.losses.device):
             return self._run()
 
     def _run(self) -> list[Outcome]:
@@ -98,15 +107,14 @@ class Training:
                 if not self.alive:
                     break
                 step = epoch * per_epoch + i
-                with precision(self.precision, self.losses.device):
-                    x, y = self.batches.batch(i)
-                    loss: Lesson = self.loss
-                    if self.staged:
-                        y, loss = self.staged.lesson(x, y, self.loss)
-                    self.losses, grads = self.group.gradients(x, y, loss)
-                self.notes.pull(step + 1, grads)
                 along = self.staged.along(step) if self.staged else (step, last)
-                self.update(self.group.theta, grads, self.schedule.factor(*along, per_epoch))
+                factor = self.schedule.factor(*along, per_epoch)
+                if self.replayed is not None and not self.notes.pulls_at(step + 1):
+                    self.losses = self.replayed(self._on_device(factor), *self._batch(i))
+                else:
+                    grads = self._gradients(*self.batches.batch(i))
+                    self.notes.pull(step + 1, grads)
+                    self.update(self.group.theta, grads, factor)
                 if self.budget.patience is not None:
                     self.total += self.losses
                 self._look(step + 1)
@@ -119,6 +127,35 @@ class Training:
         if self.staged:
             self.staged.check_spent(self.outcomes.values())
         return [self.outcomes[r] for r in sorted(self.outcomes)]
+
+    def _gradients(self, x: Tensor, y: Tensor) -> list[Tensor]:
+        """Of one batch; its losses are noted."""
+        loss: Lesson = self.loss
+        with precision(self.precision, self.losses.device):
+            if self.staged:
+                y, loss = self.staged.lesson(x, y, self.loss)
+            self.losses, grads = self.group.gradients(x, y, loss)
+        return grads
+
+    def _batch(self, i: int) -> tuple[Tensor, ...]:
+        """What `_step` is to learn from: samples by number, or inputs and targets."""
+        if self.batches.augment is None:
+            return (self.batches.chosen(i),)
+        return self.batches.batch(i)
+
+    def _step(self, factor: Tensor, *batch: Tensor) -> Tensor:
+        """One step on the device alone, which can be captured; its losses."""
+        x, y = self.batches.of(*batch) if len(batch) == 1 else batch
+        grads = self._gradients(x, y)
+        self.update(self.group.theta, grads, factor)
+        return self.losses
+
+    def _on_device(self, factor: float) -> Tensor:
+        """A factor on the rate where a captured step can read it."""
+        if self.factor is None or self.factor[0] != factor:
+            device = self.losses.device
+            self.factor = factor, torch.full((), factor, dtype=torch.float64, device=device)
+        return self.factor[1]
 
     def _check(self, step: int, per_epoch: int, last: int) -> None:
         """Let networks go that are at their goal, have diverged, or are at the last step."""
@@ -183,6 +220,8 @@ class Training:
         if self.staged:
             self.staged.keep(kept)
         self.notes.keep(kept)
+        if self.replayed is not None:
+            self.replayed.forget()
         self.losses, self.total = self.losses[kept], self.total[kept]
         self.best, self.waited = self.best[kept], self.waited[kept]
         self.alive = [self.alive[row] for row in kept]

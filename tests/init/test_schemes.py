@@ -52,7 +52,9 @@ def test_same_seed_same_network_on_every_device(name, device):
         if device == "cpu":
             assert torch.equal(value, two[parameter])
         else:
-            torch.testing.assert_close(value.cpu(), two[parameter], rtol=1e-3, atol=1e-4)
+            # Rounding grows along directions that a batch hardly has.
+            away = (value.cpu() - two[parameter]).norm()
+            assert away <= 1e-3 * two[parameter].norm() + 1e-5, parameter
 
 
 @ALL

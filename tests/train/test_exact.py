@@ -114,6 +114,22 @@ def test_a_group_trains_as_modules_do(name, how, own, device):
         assert_same(outcome.params, module.state_dict(), 1e-4 if "resnet" in name else 1e-5)
 
 
+@pytest.mark.parametrize("name", ["relu", "residual", "conv", "resnet"])
+def test_bf16_rounds_products_and_hardly_more(name, device):
+    params = starts(MODELS[name], 2, device)
+    full, rounded = (
+        train(MODELS[name], params, SGD(0.02), epochs=1, device=device, precision=precision)
+        for precision in ("float32", "bf16")
+    )
+    for one, other in zip(full, rounded, strict=True):
+        moved = away = 0.0
+        for parameter, start in params.items():
+            r = full.index(one)
+            moved += float((one.params[parameter] - start[r]).square().sum())
+            away += float((one.params[parameter] - other.params[parameter]).square().sum())
+        assert 1e-4 < (away / moved) ** 0.5 < 0.3
+
+
 def clipped(logits: torch.Tensor, classes: torch.Tensor, eps: float = 1e-7) -> torch.Tensor:
     """As Keras writes it: probabilities are scaled to sum to one, clipped, and their log taken."""
     p = logits.softmax(-1)
