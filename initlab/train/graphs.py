@@ -60,5 +60,17 @@ class Replayed:
         except RuntimeError as error:
             warnings.warn(f"steps are not captured as a CUDA graph: {error}", stacklevel=2)
             self.capturable = False
+            _settle(inputs[0])
             return
         self.graphs[shapes] = graph, inputs, output
+
+
+def _settle(t: Tensor) -> None:
+    """Bring the device's random numbers back from a capture that failed, by one that does not."""
+    for _ in range(3):  # the first may still hear of the failure
+        try:
+            with torch.cuda.device(t.device), torch.cuda.graph(torch.cuda.CUDAGraph()):
+                t.clone()
+        except RuntimeError:
+            continue
+        return

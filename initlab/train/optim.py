@@ -152,6 +152,13 @@ class Step:
         buffers = 2 if isinstance(first, Adam) else int(momentum)
         self.state = [[torch.zeros_like(t) for t in theta] for _ in range(buffers)]
 
+    @property
+    def _plain(self) -> bool:
+        """Whether a step is θ ← θ − lr g with one rate for all."""
+        numbers = self.numbers.values()
+        one = self.rates is None and not any(isinstance(v, Tensor) for v in numbers)
+        return isinstance(self.kind, SGD) and one and not self.state and not self.decayed
+
     def _any(self, name: str) -> bool:
         value = self.numbers[name]
         return bool(value.any()) if isinstance(value, Tensor) else value != 0
@@ -179,6 +186,11 @@ class Step:
     ) -> None:
         """Change `theta` in place along `grads` (which may be overwritten); `factor` is on lr."""
         self.count += 1
+        if self._plain and isinstance(factor, Tensor):
+            # As few kernels as there can be.
+            torch._foreach_mul_(list(grads), (-factor * self.numbers["lr"]).to(theta[0].dtype))
+            torch._foreach_add_(list(theta), list(grads))
+            return
         for i, (t, g) in enumerate(zip(theta, grads, strict=True)):
             own = self.numbers if self.decayed else {**self.numbers, "weight_decay": 0.0}
             if self.rates is not None:

@@ -54,7 +54,7 @@ def test_same_seed_same_network_on_every_device(name, device):
         else:
             # Rounding grows along directions that a batch hardly has.
             away = (value.cpu() - two[parameter]).norm()
-            assert away <= 1e-3 * two[parameter].norm() + 1e-5, parameter
+            assert away <= 5e-3 * two[parameter].norm() + 1e-5, parameter
 
 
 @ALL

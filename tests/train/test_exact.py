@@ -111,7 +111,9 @@ def test_a_group_trains_as_modules_do(name, how, own, device):
         alone = {k: v[r] for k, v in params.items()}
         module = by_torch(model, alone, make, orders(3, own)[r], epochs, device=device)
         assert outcome.steps == epochs * SAMPLES // BATCH
-        assert_same(outcome.params, module.state_dict(), 1e-4 if "resnet" in name else 1e-5)
+        # Rounding crosses kinks; a GPU's convolutions round more.
+        kinked = 1e-4 if device == "cpu" else 3e-3
+        assert_same(outcome.params, module.state_dict(), kinked if "resnet" in name else 1e-5)
 
 
 @pytest.mark.parametrize("name", ["relu", "residual", "conv", "resnet"])

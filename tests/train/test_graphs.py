@@ -46,6 +46,12 @@ def test_work_that_cannot_be_captured_is_done_all_the_same():
             x = torch.full((3,), float(i), device="cuda")
             assert torch.equal(replayed(x), x * 3 * i)
     assert not replayed.capturable and not replayed.graphs
+    assert torch.randn(3, device="cuda").isfinite().all(), "the generator is left in a capture"
+    another = Replayed(lambda x: 2 * x)
+    for i in range(6):
+        x = torch.full((3,), float(i), device="cuda")
+        assert torch.equal(another(x), 2 * x)
+    assert another.graphs
 
 
 @pytest.mark.parametrize(
