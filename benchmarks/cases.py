@@ -59,12 +59,12 @@ class Training:
 
     def on(self, device: str) -> Training:
         """The same work there. A GPU is given more of it, so that what is set up once does not
-        decide, and fewer networks of those who take one after the other.
+        decide, and one network of those who take one after the other.
         """
         if device == "cpu":
             return self
-        longer = 32 if self.samples < 1024 else 8
-        return replace(self, device=device, samples=longer * self.samples, few=min(self.few, 2))
+        longer = 32 if self.samples < 1024 else 4
+        return replace(self, device=device, samples=longer * self.samples, few=1)
 
     def of(self, networks: int) -> Training:
         """The same work by the first `networks` of its networks."""

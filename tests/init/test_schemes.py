@@ -52,9 +52,10 @@ def test_same_seed_same_network_on_every_device(name, device):
         if device == "cpu":
             assert torch.equal(value, two[parameter])
         else:
-            # Rounding grows along directions that a batch hardly has.
+            # Whitening makes rounding grow along directions that a batch hardly has.
             away = (value.cpu() - two[parameter]).norm()
-            assert away <= 5e-3 * two[parameter].norm() + 1e-5, parameter
+            allowed = 2e-2 if name == "whitening" else 1e-3
+            assert away <= allowed * two[parameter].norm() + 1e-5, parameter
 
 
 @ALL
