@@ -186,7 +186,16 @@ def test_a_slow_peer_gets_fewer_networks_and_says_so(only_the_loop):
 
 @pytest.mark.parametrize(
     "options, said",
-    [(["--only", "a,z"], r"no case z; known: a, b, c, d, e"), (["--rounds", "0"], r"≥ 1, not 0")],
+    [
+        (["--only", "a,z"], r"no case z; known: a, b, c, d, e"),
+        (["--rounds", "0"], r"≥ 1, not 0"),
+        (["--device", "tpu"], r"invalid choice: 'tpu'"),
+        pytest.param(
+            ["--device", "cuda"],
+            r"this machine has no cuda; it has cpu",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has one"),
+        ),
+    ],
 )
 def test_options_that_make_no_sense(options, said, capsys):
     with pytest.raises(SystemExit):
@@ -212,6 +221,14 @@ def test_a_peer_that_is_not_installed_is_named(monkeypatch):
     found, missing = peers()
     assert [peer.name for peer in found] == ["PyTorch loop, tensors"]
     assert missing == ["It is left out: x is not installed"]
+
+
+@pytest.mark.parametrize("letter", CASES)
+def test_a_gpu_is_given_the_same_networks_and_more_samples(letter):
+    here, there = CASES[letter].on("cpu"), CASES[letter].on("cuda")
+    assert here == CASES[letter] and there.device == "cuda"
+    assert there.networks == here.networks and there.few < here.few
+    assert there.samples > here.samples or letter == "e"
 
 
 def test_growth_is_per_network():

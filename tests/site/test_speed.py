@@ -165,6 +165,27 @@ def test_a_built_page(build):
     assert json.loads((out / speed.FILE).read_text()) == MEASURED
 
 
+def test_a_page_of_what_a_gpu_measured(build, tmp_path):
+    (tmp_path / "index.md").write_text(
+        "# Fast\n"
+        + "".join(
+            f"\n```{{speed}} {part}\n:device: cuda\n```\n"
+            for part in ("about", "ratios", "table", "growth")
+        )
+        + "\n```{toctree}\nbook/more\n```\n"
+    )
+    there = {name: MEASURED[name] for name in ("rows", "growth")}
+    there["rows"] = [row("a", "shared", "a loop", 400.0)]
+    there["about"] = MEASURED["about"] | {"card": "Card 1"}
+    (tmp_path / "cuda.json").write_text(json.dumps(there))
+    out, warnings = build(MEASURED)
+    assert warnings == ""
+    front = read(out / "index.html")
+    assert "2026-03-04: Card 1, beside it Linux x86_64, 2 cores" in front
+    assert "<td>400× (364 to 480)</td>" in front and "25× (" not in front
+    assert len(re.findall(r"<figure[^>]* id='speed-(?:ratios|growth)-gpu'", front)) == 2
+
+
 def test_a_page_is_made_anew_when_it_was_measured_again(build):
     build(MEASURED)
     again = copy.deepcopy(MEASURED)
@@ -206,3 +227,8 @@ def test_every_part_can_show_what_is_published():
     measured = speed.read(ROOT / "benchmarks" / "latest.json")
     for name, part in speed.PARTS.items():
         assert re.search(r"\d", part(measured)), name
+    on_gpu = speed.read(ROOT / "benchmarks" / "cuda.json", "cuda")
+    assert {row["letter"] for row in on_gpu["rows"]} == set("abcde")
+    for name in speed.WHOLE["cpu"]:
+        if name in on_gpu and name != "rows":
+            assert re.search(r"\d", speed.PARTS[name](on_gpu)), name

@@ -8,7 +8,7 @@ import shutil
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 from docutils import nodes
@@ -25,20 +25,24 @@ from initlab import plot
 FILE = "_static/benchmarks.json"
 ORDERS = {"shared": "blue", "own": "orange"}
 Measured = dict[str, Any]
-#: What a run without options has measured.
-WHOLE = ("about", "rows", "parts", "growth", "memory", "plan")
+#: What a whole run has measured, by where its networks were computed.
+WHOLE = {
+    "cpu": ("about", "rows", "parts", "growth", "memory", "plan"),
+    "cuda": ("about", "rows", "growth"),
+}
 
 
-def path(app: Sphinx) -> Path:
-    """The file that `make bench` writes."""
-    return Path(app.confdir, app.config.initlab_benchmarks)
+def path(app: Sphinx, device: str = "cpu") -> Path:
+    """The file that `make bench` writes, or beside it the one of a run with `--device`."""
+    file = Path(app.confdir, app.config.initlab_benchmarks)
+    return file if device == "cpu" else file.with_name(f"{device}.json")
 
 
-def read(file: Path) -> Measured:
+def read(file: Path, device: str = "cpu") -> Measured:
     """What was measured; raises `ExtensionError` when the file is missing or not a whole run."""
     try:
         measured = json.loads(file.read_text(encoding="utf8"))
-        missing = [name for name in WHOLE if not measured.get(name)]
+        missing = [name for name in WHOLE[device] if not measured.get(name)]
     except (OSError, ValueError) as error:
         raise ExtensionError(
             f"the measurements of speed in {file} cannot be read ({error}); "
@@ -92,8 +96,9 @@ def about(measured: Measured) -> str:
     """A sentence on the machine and the versions."""
     made = measured["about"]
     versions = ", ".join(f"{name} {number}" for name, number in made["versions"].items())
+    card = f"{html.escape(made['card'])}, beside it " if "card" in made else ""
     return (
-        f"<p>Measured on {html.escape(made['date'][:10])}: {html.escape(made['machine'])}, "
+        f"<p>Measured on {html.escape(made['date'][:10])}: {card}{html.escape(made['machine'])}, "
         f"{made['threads']} threads; {html.escape(versions)}. The load of the machine when "
         f"measuring began was {made['load']}.</p>"
     )
@@ -165,7 +170,8 @@ def ratio_figure(measured: Measured) -> str:
         "initlab is faster, left of it the other is. Bars are medians over rounds, whiskers the "
         "smallest and largest round."
     )
-    return plot.show(panels, name="speed-ratios", caption=caption, data=frame).markup
+    name = "speed-ratios-gpu" if "card" in measured["about"] else "speed-ratios"
+    return plot.show(panels, name=name, caption=caption, data=frame).markup
 
 
 def growth_figure(measured: Measured) -> str:
@@ -176,11 +182,14 @@ def growth_figure(measured: Measured) -> str:
     plot.curves(frame, ax, x="networks", y="seconds_per_network", color=plot.COLORS["blue"])
     with plot.style():
         ax.set(xscale="log", yscale="log")
+    gpu = "card" in measured["about"]
+    steps = "256 steps of case (a), with what is set up once" if gpu else "eight steps of case (a)"
     caption = (
-        "Time per network for eight steps of case (a): a stack shares the cost of every call "
+        f"Time per network for {steps}: a stack shares the cost of every call "
         "until the arithmetic itself is what takes the time."
     )
-    return plot.show(ax, name="speed-growth", caption=caption, data=frame).markup
+    name = "speed-growth-gpu" if gpu else "speed-growth"
+    return plot.show(ax, name=name, caption=caption, data=frame).markup
 
 
 def memory_table(measured: Measured) -> str:
@@ -277,20 +286,26 @@ PARTS: dict[str, Callable[[Measured], str]] = {
 
 
 class Speed(SphinxDirective):
-    """One part of the measurements, by name, or the link to their file."""
+    """One part of the measurements, by name, or the link to their file; `:device: cuda` shows
+    those of a GPU.
+    """
 
     required_arguments = 1
+    option_spec: ClassVar[dict[str, Any]] = {
+        "device": lambda given: directives.choice(given, tuple(WHOLE))
+    }
 
     def run(self) -> list[nodes.Node]:
         """Give the part."""
         wanted = directives.choice(self.arguments[0], (*PARTS, "file"))
-        file = path(self.env.app)
+        device = self.options.get("device", "cpu")
+        file = path(self.env.app, device)
         self.env.note_dependency(str(file))
         if wanted == "file":
             up = "../" * self.env.docname.count("/")
             markup = f"<p><a href='{up}{FILE}'>benchmarks.json</a></p>"
         else:
-            markup = PARTS[wanted](read(file))
+            markup = PARTS[wanted](read(file, device))
         return [nodes.raw("", markup, format="html")]
 
 
