@@ -104,6 +104,7 @@ def estimate(
                         first.optimizer,
                         len(largest),
                         teacher=taught(first) > 0,
+                        device=device,
                     ),
                 }
             )

@@ -6,6 +6,7 @@ longer to start them than the device to compute them. A CUDA graph starts all of
 
 from __future__ import annotations
 
+import gc
 import warnings
 from collections.abc import Callable
 
@@ -54,6 +55,8 @@ class Replayed:
 
     def _capture(self, shapes: tuple[torch.Size, ...], given: tuple[Tensor, ...]) -> None:
         inputs, graph = tuple(t.clone() for t in given), torch.cuda.CUDAGraph()
+        collecting = gc.isenabled()
+        gc.disable()  # a graph that is freed while another is captured ends the capture
         try:
             with torch.cuda.device(inputs[0].device), torch.cuda.graph(graph):
                 output = self.work(*inputs)
@@ -62,6 +65,9 @@ class Replayed:
             self.capturable = False
             _settle(inputs[0])
             return
+        finally:
+            if collecting:
+                gc.enable()
         self.graphs[shapes] = graph, inputs, output
 
 

@@ -49,10 +49,11 @@ def group_bytes(
     optimizer: Optimizer,
     networks: int,
     teacher: bool = False,
+    device: str = "cpu",
 ) -> int:
     """Bytes that a group of `networks` holds while it trains: parameters, gradients, the state
     of the optimizer, one batch of its own, what autograd keeps, and a teacher for each if they have
-    one.
+    one. What libraries hold on a GPU for themselves is not among them.
     """
     momentum = not isinstance(optimizer, Adam) and optimizer.momentum > 0
     state = 2 if isinstance(optimizer, Adam) else int(momentum)
@@ -60,7 +61,8 @@ def group_bytes(
     batch = 4 * batch_size * torch.Size(model.input_shape).numel()
     # Networks that are computed one after the other keep the activations of one at a time.
     one = activation_bytes(model, batch_size)
-    kept = one if isinstance(model, ModuleModel) else one * networks
+    in_turn = isinstance(model, ModuleModel) and torch.device(device).type == "cpu"
+    kept = one if in_turn else one * networks
     return networks * (weights + batch) + kept
 
 
@@ -89,9 +91,13 @@ def networks_at_once(
         return size
     if not isinstance(memory, int | float) or not memory > 0:
         raise ValueError(f"memory is a number of bytes > 0, not {memory!r}")
-    while size > 1 and group_bytes(model, batch_size, optimizer, size, teacher) > memory:
+
+    def needs(networks: int) -> int:
+        return group_bytes(model, batch_size, optimizer, networks, teacher, device)
+
+    while size > 1 and needs(size) > memory:
         size = max(1, size * 3 // 4)
-    if (needed := group_bytes(model, batch_size, optimizer, size, teacher)) > memory:
+    if (needed := needs(size)) > memory:
         raise ValueError(
             f"one network of {type(model).__name__} at batch size {batch_size} needs "
             f"{needed / 2**20:,.0f} MiB, but memory is {memory / 2**20:,.0f} MiB; allow more "

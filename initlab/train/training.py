@@ -88,8 +88,12 @@ class Training:
         # Steps are computed in the precision that is asked for, and all else in float32.
         # The fast products are in float32 alone.
         fast = nullcontext() if self.precision == "bf16" else products.fast()
-        with fast, precision("float32", self.losses.device):
-            return self._run()
+        try:
+            with fast, precision("float32", self.losses.device):
+                return self._run()
+        finally:
+            if self.replayed is not None:
+                self.replayed.forget()
 
     def _run(self) -> list[Outcome]:
         per_epoch, last = self.batches.steps, self.last

@@ -50,6 +50,12 @@ def test_activations_grow_with_the_batch_and_groups_with_their_networks():
     assert group_bytes(model, 16, SGD(), 6) == 3 * group_bytes(model, 16, SGD(), 2)
 
 
+def test_networks_that_a_gpu_computes_side_by_side_keep_what_each_needs():
+    model = ResNet9(width=2, input_shape=(1, 8, 8))
+    one, eight = (group_bytes(model, 16, SGD(), n, device="cuda") for n in (1, 8))
+    assert eight == 8 * one > group_bytes(model, 16, SGD(), 8)
+
+
 @pytest.mark.parametrize("model", MODELS, ids=lambda m: type(m).__name__)
 def test_the_size_of_a_group_obeys_the_memory(model):
     one = group_bytes(model, 16, SGD(), 1)
