@@ -32,7 +32,7 @@ real = pytest.mark.parametrize("preset", ["laptop", "paper"])
 
 def groups(names: dict) -> dict:
     """All ways of training, each a list of runs for each scale."""
-    tables = ("main", "which", "long", "swept", "augmented")
+    tables = ("main", "which", "long", "faster", "swept", "augmented")
     return {(t, k): g for t in tables for k, g in names[t].items()} | {"plain": names["plain"]}
 
 
