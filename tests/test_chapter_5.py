@@ -13,7 +13,7 @@ from initlab.init import initialize
 from initlab.measure.invariance import scale_invariant
 from tests.chapters import NOTEBOOKS, grids
 
-NOTEBOOK = NOTEBOOKS / "drafts" / "05-initialization-memory.ipynb"
+NOTEBOOK = NOTEBOOKS / "05-initialization-memory.ipynb"
 
 
 def not_asked(*_, **__):

@@ -20,6 +20,7 @@ PAGES = {
     "notebooks/02-scaling-and-convergence": "scale",
     "notebooks/03-staying-near-the-start": "travel",
     "notebooks/04-when-reinitialization-works": "reinit",
+    "notebooks/05-initialization-memory": "memory",
 }
 HOST = "document.querySelector('.initlab-live[data-live]')"
 TRAINED = f"{HOST}.live?.trainer.run.step >= 30"
