@@ -71,8 +71,10 @@ def product(a: Tensor, b: Tensor, out: Tensor) -> Tensor:
     return out
 
 
-def affine(W: Tensor, h: Tensor, b: Tensor, out: Tensor) -> Tensor:
+def affine(W: Tensor, h: Tensor, b: Tensor | None, out: Tensor) -> Tensor:
     """W h + b into `out`, and `out`: (R, m, k), (R, k, n) and (R, m) → (R, m, n), not recorded."""
+    if b is None:
+        return product(W, h, out)
     if out.device.type != "cpu":
         return torch.baddbmm(b.unsqueeze(-1), W, h, out=out)
     return product(W, h, out).add_(b.unsqueeze(-1))

@@ -102,7 +102,8 @@ def _measure(run: Run, device: str) -> Rows:
         return measure.values(run.model, params, x, _generator(run, "direction", chunk))
 
     chunks = range(ceil(run.networks / at_once))
-    values = in_threads(draw, chunks)  # numbers are drawn on the CPU, whatever the device
+    with precision("float32", torch.device(device)):
+        values = in_threads(draw, chunks)  # numbers are drawn on the CPU, whatever the device
     return measure.report(np.concatenate(values))
 
 
@@ -202,7 +203,6 @@ def execute(runs: Sequence[Run], device: str = "cpu") -> list[Result]:
     """Compute one group of runs: (key, JSON, seconds, rows) of each."""
     start = time.perf_counter()
     trains = runs[0].budget is not None
-    with precision("float32", torch.device(device)):
-        rows = _train(runs, device) if trains else [_measure(r, device) for r in runs]
+    rows = _train(runs, device) if trains else [_measure(r, device) for r in runs]
     seconds = (time.perf_counter() - start) / len(runs)
     return [(key(r), canonical(r), seconds, row) for r, row in zip(runs, rows, strict=True)]

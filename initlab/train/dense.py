@@ -75,8 +75,6 @@ class Dense(Stacked):
             if hs[-1].dim() == 2:
                 z = products.shared(W, x)
                 z = z if b is None else z.add_(b.unsqueeze(-1))
-            elif b is None:
-                z = products.product(W, hs[-1], self._buffer(name, W, W.shape[1], B))
             else:
                 z = products.affine(W, hs[-1], b, self._buffer(name, W, W.shape[1], B))
             hs.append(z if name == "head" else self.phi(z))

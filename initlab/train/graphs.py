@@ -1,7 +1,7 @@
 """Steps on a CUDA device, captured once and replayed.
 
-A step of small networks is a hundred kernels of some microseconds each, and the processor takes
-longer to start them than the device to compute them. A CUDA graph starts all of them at once.
+A step of small networks is dozens of small kernels, each of which the processor has to start. A
+CUDA graph starts all of them at once.
 """
 
 from __future__ import annotations

@@ -216,6 +216,9 @@ def test_bars_start_at_one_and_end_at_the_ratio():
     low, high = ax.get_xlim()
     assert low < 0.8 / 1.1 and high > 25 * 1.2
     plt.close(ax.figure)
+    near = speed.ratio_bars(frame.assign(ratio=2.0, low=1.5, high=2.5), plt.figure().add_subplot())
+    assert list(near.get_xticks()) == [0.5, 1, 2]
+    plt.close(near.figure)
 
 
 def test_examples_in_docstrings():

@@ -144,7 +144,10 @@ def ratio_bars(rows: pd.DataFrame, ax: Axes) -> Axes:
         ax.axvline(1, color=plot.COLORS["grey"], linewidth=1.2)
         ax.set_xscale("log")
         low, high = rows.low.min(), rows.high.max()
-        ax.set_xlim(min(0.5, low / 1.2), max(2.0, high * 1.2))
+        low, high = min(0.5, low / 1.2), max(2.0, high * 1.2)
+        ax.set_xlim(low, high)
+        if high / low < 50:  # powers of ten would leave one number on the axis
+            ax.set_xticks([t for t in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20) if low <= t <= high])
         ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         ax.xaxis.set_minor_formatter("")
         ax.set_yticks(range(len(names)), names)
