@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import sysconfig
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from initlab import files
@@ -36,10 +34,12 @@ GB = 1e9
 def examine() -> dict[str, Any]:
     """Everything that is found, as JSON types; nothing is changed or downloaded.
 
-    Keys: `versions`, `devices`, `cores`, `threads`, `memory_gb`, `compiler`, `python_headers`,
+    Keys: `versions`, `devices`, `cores`, `threads`, `memory_gb`, `compiler`, `compiled`,
     `extras`, `data`, `data_folder`, `store`.
     """
     import torch
+
+    from initlab.train import compiled
 
     packages = {name: _version(name) for name in PACKAGES}
     return {
@@ -48,8 +48,8 @@ def examine() -> dict[str, Any]:
         "cores": _cores(),
         "threads": torch.get_num_threads(),
         "memory_gb": _memory(),
-        "compiler": _compiler(),
-        "python_headers": Path(sysconfig.get_path("include"), "Python.h").is_file(),
+        "compiler": compiled.compiler(),
+        "compiled": compiled.available(),
         "extras": {name: _version(name) for name in EXTRAS},
         "data": {name: files.look(name).state for name in files.ABOUT},
         "data_folder": str(files.root()),
@@ -92,12 +92,6 @@ def _memory() -> float | None:
         return None
 
 
-def _compiler() -> str | None:
-    """The C++ compiler that torch.compile would call."""
-    named = (os.environ.get("CXX"), "g++", "clang++", "c++", "cl")
-    return next((found for name in named if name and (found := shutil.which(name))), None)
-
-
 def _store() -> dict[str, Any]:
     from initlab.store import Store
 
@@ -131,15 +125,15 @@ def advice(found: dict[str, Any]) -> list[str]:
             f"{found['memory_gb']} GB of memory: CIFAR-10 takes 0.7 GB in every process; use few "
             "workers"
         )
-    if found["compiler"] is None:
+    if not found["compiled"]:
+        remedy = "install gcc or clang, or name a C compiler in CC"
+        if os.environ.get("INITLAB_COMPILE") == "0":
+            remedy = "INITLAB_COMPILE is 0"
+        elif found["compiler"] is not None:
+            remedy = f"{found['compiler']} cannot compile them; name another in CC"
         lines.append(
-            "no C++ compiler: torch.compile cannot be used; install g++ or clang++, or name one "
-            "in CXX"
-        )
-    elif not found["python_headers"]:
-        lines.append(
-            "no Python.h: torch.compile cannot be used; install Python's headers "
-            "(Debian: python3-dev)"
+            "no compiled steps: small fully connected networks train in PyTorch alone, which is "
+            f"slower; {remedy}"
         )
     for name, state in found["data"].items():
         if state in (files.MISSING, files.PARTIAL):
@@ -179,7 +173,7 @@ def text(found: dict[str, Any]) -> str:
         "cores": f"{found['cores']}, of which one torch operation uses {found['threads']}",
         "memory": memory,
         "compiler": f"{found['compiler'] or 'none'}"
-        + ("" if found["python_headers"] else ", without Python.h"),
+        + ("" if found["compiled"] else ", no compiled steps"),
         "extras": _listed(found["extras"]),
         "data": f"{_listed(found['data'])}; in {found['data_folder']}",
         "store": f"{store['files']} files, {store['megabytes']} MB, in {store['folder']}",

@@ -72,14 +72,16 @@ class Batches:
     def of(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs and targets of samples, as they are."""
         x = self.train.x.index_select(0, chosen.flatten()).unflatten(0, chosen.shape)
+        return x, self.targets(chosen)
+
+    def targets(self, chosen: Tensor) -> Tensor:
+        """Targets of samples."""
         if not self.own_labels:
-            y = self.train.y[chosen]
-        elif chosen.dim() == 1:
-            y = self.train.y[:, chosen]
-        else:
-            rows = torch.arange(len(chosen), device=chosen.device)
-            y = self.train.y[rows.unsqueeze(-1), chosen]
-        return x, y
+            return self.train.y[chosen]
+        if chosen.dim() == 1:
+            return self.train.y[:, chosen]
+        rows = torch.arange(len(chosen), device=chosen.device)
+        return self.train.y[rows.unsqueeze(-1), chosen]
 
     def _augmented(self, augment: Augment, x: Tensor) -> Tensor:
         def changed(x: Tensor, g: torch.Generator) -> Tensor:

@@ -2,7 +2,8 @@
 
 Autograd records a graph and allocates every intermediate anew, at every step. For a plain MLP the
 chain rule is three lines; written by hand it reuses its memory, and is fewer kernels on a GPU. The
-products are those of `initlab.models.products`.
+products are those of `initlab.models.products`. On a CPU with a C compiler the same is done by
+`dense.c`, and plain SGD's update with it.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import torch
 from torch import Tensor
 
 from initlab.models import MLP, Params, products
+from initlab.train import compiled
 from initlab.train.group import Stacked
-from initlab.train.loss import Lesson
+from initlab.train.loss import CrossEntropy, Lesson
 
 _aten = torch.ops.aten
 #: φ in place, and φ′ times a gradient, from φ's output alone.
@@ -32,9 +34,12 @@ class Dense(Stacked):
     def __init__(self, model: MLP, params: Params) -> None:
         """Copies of `params`, (R, *shape) each."""
         super().__init__(model, params)
+        self.activation = model.activation
         self.phi, self.slope = PHI[model.activation]
         layers = [f"layer{j}" for j in range(1, model.depth + 1)]
         self.layers = layers if model.outputs is None else [*layers, "head"]
+        self.theta = [t.contiguous() for t in self.theta]
+        self.compiled = self.theta[0].device.type == "cpu" and compiled.available()
         self._forget()
 
     @staticmethod
@@ -53,6 +58,35 @@ class Dense(Stacked):
     def _forget(self) -> None:
         self.grads = {name: torch.empty_like(t) for name, t in self.params().items()}
         self.buffers: dict[tuple[str, int], Tensor] = {}
+        self.times = torch.ones(len(self.theta[0]))
+        if self.compiled:
+            self.differentiate, self.descend = (self._steps(out) for out in (self.grads, None))
+
+    def _steps(self, out: Params | None) -> compiled.Steps:
+        """Compiled steps into `out`, or of the parameters themselves."""
+        theta = self.params()
+        into = theta if out is None else out
+        weights, biases = (
+            [f"{name}.{what}" for name in self.layers] for what in ("weight", "bias")
+        )
+        return compiled.Steps(
+            self.activation,
+            [theta[name] for name in weights],
+            [theta.get(name) for name in biases],
+            [into[name] for name in weights],
+            [into.get(name) for name in biases],
+            update=out is None,
+        )
+
+    def steps(self, loss: Lesson, y: Tensor) -> bool:
+        """Whether steps by this loss and targets like these are compiled."""
+        return self.compiled and loss == CrossEntropy() and not y.is_floating_point()
+
+    def step(self, x: Tensor, chosen: Tensor | None, y: Tensor, times: Tensor) -> Tensor:
+        """A step of the parameters, `times` (R,) their gradients; the losses, (R,), which the next
+        step overwrites. See `compiled.Steps`.
+        """
+        return self.descend(x, chosen, y, times)
 
     def keep(self, rows: Sequence[int]) -> None:
         """See `Stacked.keep`."""
@@ -67,7 +101,10 @@ class Dense(Stacked):
 
     @torch.no_grad()
     def gradients(self, x: Tensor, y: Tensor, loss: Lesson) -> tuple[Tensor, list[Tensor]]:
-        """See `Stacked.gradients`; the gradients are overwritten by the next call's."""
+        """See `Stacked.gradients`; what it returns is overwritten by the next call."""
+        if self.steps(loss, y):
+            losses = self.differentiate(x, None, y, self.times)
+            return losses, [self.grads[name] for name in self.names]
         theta, B = self.params(), x.shape[-2]
         hs = [x.mT]  # (in, B) shared or (R, in, B), then (R, n, B)
         for name in self.layers:

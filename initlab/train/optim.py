@@ -153,11 +153,20 @@ class Step:
         self.state = [[torch.zeros_like(t) for t in theta] for _ in range(buffers)]
 
     @property
+    def descends(self) -> bool:
+        """Whether a step is θ ← θ − lr g, with a rate for each network."""
+        own = self.rates is not None
+        return isinstance(self.kind, SGD) and not (own or self.state or self.decayed)
+
+    @property
     def _plain(self) -> bool:
-        """Whether a step is θ ← θ − lr g with one rate for all."""
-        numbers = self.numbers.values()
-        one = self.rates is None and not any(isinstance(v, Tensor) for v in numbers)
-        return isinstance(self.kind, SGD) and one and not self.state and not self.decayed
+        """Whether it is so with one rate for all."""
+        return self.descends and not any(isinstance(v, Tensor) for v in self.numbers.values())
+
+    def times(self, factor: float, networks: int) -> Tensor:
+        """−lr of each network, (R,): what gradients are multiplied by in a step that descends."""
+        lr = self.numbers["lr"]
+        return -factor * lr if isinstance(lr, Tensor) else torch.full((networks,), -factor * lr)
 
     def _any(self, name: str) -> bool:
         value = self.numbers[name]

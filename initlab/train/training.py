@@ -17,6 +17,7 @@ from initlab.precision import precision
 from initlab.reinit import Stages
 from initlab.train.batches import Batches
 from initlab.train.budget import Budget, Curves, Outcome, Watch
+from initlab.train.dense import Dense
 from initlab.train.evaluate import evaluate, grouped, tenth
 from initlab.train.graphs import Replayed
 from initlab.train.group import Rows
@@ -64,8 +65,9 @@ class Training:
         # A normalization that comes later is hooked into modules.
         hooked = stages is not None and stages[0].method.normalizes
         self.group = Rows(model, params) if hooked else grouped(model, params, precision)
-        own = [rates.get(name, 1.0) for name in self.group.names] if rates else None
-        self.update = Step(optimizers, self.group.theta, own)
+        own = [rates.get(name, 1.0) for name in self.group.names]
+        same = all(isinstance(rate, float) and rate == 1 for rate in own)
+        self.update = Step(optimizers, self.group.theta, None if same else own)
         self.batches = Batches(data.train, budget.batch_size, orders, augment, image)
         R, per_epoch = len(optimizers), self.batches.steps
         self.staged, self.last = None, per_epoch * budget.epochs
@@ -79,6 +81,12 @@ class Training:
         ends = self.staged.ends if self.staged else ()
         self.notes = Notes(curves, watch, self.group, self.last, ends, truth)
         self.factor: tuple[float, Tensor] | None = None
+        self.descends = (
+            self.staged is None
+            and isinstance(self.group, Dense)
+            and self.group.steps(loss, data.train.y)
+            and self.update.descends
+        )
         self.replayed = None
         if self.staged is None and self.losses.device.type == "cuda":
             self.replayed = Replayed(self._step)
@@ -113,8 +121,12 @@ class Training:
                 step = epoch * per_epoch + i
                 along = self.staged.along(step) if self.staged else (step, last)
                 factor = self.schedule.factor(*along, per_epoch)
-                if self.replayed is not None and not self.notes.pulls_at(step + 1):
+                pulls = self.notes.pulls_at(step + 1)
+                if self.replayed is not None and not pulls:
                     self.losses = self.replayed(self._on_device(factor), *self._batch(i))
+                elif isinstance(self.group, Dense) and self.descends and not pulls:
+                    times = self.update.times(factor, len(self.alive))
+                    self.losses = self.group.step(*self._samples(i), times)
                 else:
                     grads = self._gradients(*self.batches.batch(i))
                     self.notes.pull(step + 1, grads)
@@ -146,6 +158,14 @@ class Training:
         if self.batches.augment is None:
             return (self.batches.chosen(i),)
         return self.batches.batch(i)
+
+    def _samples(self, i: int) -> tuple[Tensor, Tensor | None, Tensor]:
+        """What a compiled step is to learn from: samples, those of them chosen, and targets."""
+        if self.batches.augment is not None:
+            x, y = self.batches.batch(i)
+            return x, None, y
+        chosen = self.batches.chosen(i)
+        return self.batches.train.x, chosen, self.batches.targets(chosen)
 
     def _step(self, factor: Tensor, *batch: Tensor) -> Tensor:
         """One step on the device alone, which can be captured; its losses."""

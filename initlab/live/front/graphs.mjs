@@ -19,15 +19,23 @@ export class Graphs {
     this.sessions = new Map();
   }
 
-  /** Load the manifest and start the runtime, both at once. */
+  /** Load the manifest, once. */
+  describe() {
+    this.described ??= get(new URL("graphs/manifest.json", this.base), { cache: "no-cache" })
+      .then((response) => response.json())
+      .then((manifest) => { this.manifest = manifest; })
+      .catch((error) => { this.described = null; throw error; }); // it may be there at the next try
+    return this.described;
+  }
+
+  /** Load the manifest and the runtime, both at once. The runtime starts with the first graph. */
   async open() {
-    const manifest = get(new URL("graphs/manifest.json", this.base), { cache: "no-cache" });
+    const described = this.describe();
     const wasm = unzipped(new URL("ort/ort-wasm-simd-threaded.wasm.gz", this.base));
     ort.env.wasm.numThreads = 1;
     ort.env.logLevel = "error";
-    this.manifest = await (await manifest).json();
+    await Promise.all([described, wasm]);
     ort.env.wasm.wasmBinary = (await wasm).buffer;
-    this.version = this.manifest.versions?.torch;
   }
 
   /** Address of a file that the manifest names; its hash keeps an old copy out of the way. */

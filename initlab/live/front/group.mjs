@@ -87,7 +87,7 @@ export class Group {
     const { networks, depth } = this.config;
     // A step at rate zero, whose result is thrown away: the gradient at the start.
     const { act_rms, grad_rms } = await this.#stepped(networks.map(() => 0), 1);
-    const label = `PyTorch ${this.graphs.version ?? ""}, exported and run in this page`;
+    const label = `PyTorch ${this.graphs.manifest.versions?.torch ?? ""}, exported and run in this page`;
     return { networks: networks.length, depth, steps_per_epoch: this.perEpoch, label, act_rms, grad_rms };
   }
 

@@ -29,6 +29,7 @@ export async function mount(host, { section, given, ask, about, share, shareLabe
   const sheet = new CSSStyleSheet();
   sheet.replaceSync(uplotCss + css);
   root.adoptedStyleSheets = [sheet];
+  host.classList.add("waiting");
 
   const make = (tag, parent, attributes = {}) => parent.appendChild(Object.assign(document.createElement(tag), attributes));
   const lab = document.createElement("section");
@@ -105,15 +106,20 @@ export async function mount(host, { section, given, ask, about, share, shareLabe
 
   // --- what is seen
   function draw() {
+    panels.outdate();
+    inFrame();
+  }
+
+  function inFrame() {
     frame ||= requestAnimationFrame(() => {
       frame = 0;
       if (!trainer.run || !laid || !lab.isConnected) return;
       table.draw(section, trainer.run, trainer.previous, about);
       words();
-      // The first charts come after the first numbers have been laid out, and training after them.
+      // The first charts come after everything else is seen, and training after them.
       const left = !told || panels.draw(trainer.run, trainer.previous, about);
       told = true;
-      if (left) draw();
+      if (left) inFrame();
       else seen.observe(host);
     });
   }
@@ -165,12 +171,8 @@ export async function mount(host, { section, given, ask, about, share, shareLabe
     draw();
   }
 
-  let rejected;
-  const first = new Promise((_, no) => { rejected = no; });
-  await Promise.race([trainer.restart(go && !calm.matches), first]);
-  rejected = null;
-  if (trainer.state === "failed") throw trainer.error;
-  // Part by part, a frame each: to lay out all of it at once would hold up the page.
+  // All of it is laid out where nobody sees it yet, before a back end needs the processor, and part
+  // by part, a frame each: to lay it out at once would hold up the page.
   const parts = [...lab.childNodes];
   const labels = [...form.childNodes];
   lab.replaceChildren();
@@ -180,11 +182,20 @@ export async function mount(host, { section, given, ask, about, share, shareLabe
     place.append(part);
     await nextFrame();
   }
-  laid = true;
   for (const text of ["0123456789 %", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"]) {
     panels.warm(text);
     await nextFrame();
   }
+  let rejected;
+  const first = new Promise((_, no) => { rejected = no; });
+  await Promise.race([trainer.restart(go && !calm.matches), first]);
+  rejected = null;
+  if (trainer.state === "failed") throw trainer.error;
+  table.draw(section, trainer.run, trainer.previous, about);
+  words();
+  await nextFrame();
+  host.classList.remove("waiting");
+  laid = true;
   draw();
   document.addEventListener("visibilitychange", turned);
   dark.addEventListener("change", recolour);

@@ -16,10 +16,13 @@ const PLOTS = {
   cloud: { title: "Every dot a weight", sub: "its first value across, its way since up", Chart: Cloud, className: "wide" },
 };
 
+const AT_ONCE = 2; // plots drawn in one frame
+
 export class Panels {
   constructor(box, section) {
     this.box = box;
     this.section = section;
+    this.outdated = new Set(); // in the order in which they became so
     this.plots = SECTIONS[section].plots.map((name) => {
       const { title, sub, Chart = LineChart, className = "", ...options } = PLOTS[name];
       const figure = box.appendChild(document.createElement("figure"));
@@ -39,14 +42,16 @@ export class Panels {
     ctx.fillText(text, 0, 11);
   }
 
-  /** Draw all plots; those that have not been drawn yet one at a time. True if some are left. */
+  /** What the plots show has changed. */
+  outdate() { for (const plot of this.plots) this.outdated.add(plot); }
+
+  /** Draw some of the plots that are out of date: what fits in a frame. True if some are left. */
   draw(run, previous, about) {
     const names = run.networks.map((network, r) => SECTIONS[this.section].name(network, about, r));
-    let built = 0;
-    for (const plot of this.plots) {
+    const most = this.plots.every(({ drawn }) => drawn) ? AT_ONCE : 1; // the first drawing is dear
+    for (const plot of [...this.outdated].slice(0, most)) {
       const { name, chart } = plot;
-      // The first drawing of a chart is dear: not more than one in a frame.
-      if (!plot.drawn && built++) return true;
+      this.outdated.delete(plot);
       plot.drawn = true;
       if (name === "histogram") {
         if (run.histogram) chart.draw({ ...run, networks: run.count, colour: run.inks[0].colour });
@@ -57,7 +62,7 @@ export class Panels {
         chart.draw(curve(run, name), previous && previous[name] ? curve(previous, name) : null);
       }
     }
-    return false;
+    return this.outdated.size > 0;
   }
 
   /** Say what each plot shows now. */

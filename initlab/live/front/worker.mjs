@@ -12,6 +12,7 @@ let turn = Promise.resolve();
 
 const COMMANDS = {
   async about() {
+    await graphs.describe();
     const { rules, activations, optimizers, versions, commit } = graphs.manifest;
     return { rules, activations, optimizers, versions, commit };
   },
@@ -36,8 +37,9 @@ function group({ client }) {
 async function answer({ id, command, ...rest }) {
   try {
     // A runtime that failed to load may be there at the next try.
-    opened ??= graphs.open();
-    await opened.catch((error) => { opened = null; throw error; });
+    opened ??= graphs.open().catch((error) => { opened = null; throw error; });
+    opened.catch(() => {}); // said to who waits for it
+    if (command !== "about") await opened;
     if (!Object.hasOwn(COMMANDS, command)) throw new Error(`unknown command ${command}`);
     self.postMessage({ id, result: await COMMANDS[command](rest) });
   } catch (error) {
