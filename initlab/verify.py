@@ -69,8 +69,12 @@ def _again(text: str, recorded: pd.DataFrame) -> Verified:
     if max(_steps(known).max(), _steps(again).max()) > LONG:
         known, again = (v[_steps(v).between(0, LONG)] for v in (known, again))
     tolerance = AT_START if run.budget is None else AFTER_TRAINING
+    # What a network has none of is left out, or not a number beside networks that have it.
+    missing = known.dropna().index.symmetric_difference(again.dropna().index)
     differences = [
-        f"{i} is missing on one side" for i in known.index.symmetric_difference(again.index)
+        f"{i} is missing on one side"
+        for i in missing
+        if i not in known.index or i not in again.index
     ]
     for where in known.index.intersection(again.index):
         old, new = float(known[where]), float(again[where])

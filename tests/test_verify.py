@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -119,3 +120,14 @@ def test_runs_differ_by_seed_only():
     [(_, _, _, two)] = sweep.execute([replace(LOOK, seed=99)])
     pairs = list(zip(one, two, strict=True))
     assert sum(same(a[4], b[4], 1e-3) for a, b in pairs if a[3] == "length" and a[1] > 0) < 3
+
+
+@pytest.mark.parametrize(("value", "found"), [(float("nan"), False), (0.5, True)])
+def test_a_statistic_that_a_network_has_none_of(recorded, tmp_path, value, found):
+    """In a group with networks that have it, such a network was recorded with no number."""
+    frame = recorded.frame([key(TRAIN)])
+    more = frame[frame.statistic == "train_loss"].assign(statistic="wrong_fitted", value=value)
+    table = pa.Table.from_pandas(pd.concat([frame, more]), SCHEMA, preserve_index=False)
+    parts.write([table], tmp_path / "part.parquet")
+    [result] = verify(sample=1, seconds=1e9, store=Store(tmp_path))
+    assert bool(result.differences) == found
