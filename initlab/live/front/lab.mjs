@@ -171,8 +171,8 @@ export async function mount(host, { section, given, ask, about, share, shareLabe
     draw();
   }
 
-  // All of it is laid out where nobody sees it yet, before a back end needs the processor, and part
-  // by part, a frame each: to lay it out at once would hold up the page.
+  // All of it is laid out where nobody sees it yet, empty charts too, before a back end needs the
+  // processor, and part by part, a frame each: to do it at once would hold up the page.
   const parts = [...lab.childNodes];
   const labels = [...form.childNodes];
   lab.replaceChildren();
@@ -186,6 +186,8 @@ export async function mount(host, { section, given, ask, about, share, shareLabe
     panels.warm(text);
     await nextFrame();
   }
+  panels.outdate();
+  while (panels.draw(trainer.outline(), null, about)) await nextFrame();
   let rejected;
   const first = new Promise((_, no) => { rejected = no; });
   await Promise.race([trainer.restart(go && !calm.matches), first]);

@@ -50,19 +50,24 @@ export class Panels {
     const names = run.networks.map((network, r) => SECTIONS[this.section].name(network, about, r));
     const most = this.plots.every(({ drawn }) => drawn) ? AT_ONCE : 1; // the first drawing is dear
     for (const plot of [...this.outdated].slice(0, most)) {
-      const { name, chart } = plot;
       this.outdated.delete(plot);
-      plot.drawn = true;
-      if (name === "histogram") {
-        if (run.histogram) chart.draw({ ...run, networks: run.count, colour: run.inks[0].colour });
-      } else if (name === "cloud") {
-        if (run.cloud) chart.draw({ ...run.cloud, inks: run.inks, names });
-      } else if (run[name]) {
-        chart.mark(run.marks);
-        chart.draw(curve(run, name), previous && previous[name] ? curve(previous, name) : null);
-      }
+      plot.drawn = this.#draw(plot, run, previous, names) || plot.drawn;
     }
     return this.outdated.size > 0;
+  }
+
+  /** Draw one plot, if there is something to draw in it; whether there was. */
+  #draw({ name, chart }, run, previous, names) {
+    if (!run[name]) return false;
+    if (name === "histogram") {
+      chart.draw({ ...run, networks: run.count, colour: run.inks[0].colour });
+    } else if (name === "cloud") {
+      chart.draw({ ...run.cloud, inks: run.inks, names });
+    } else {
+      chart.mark(run.marks);
+      chart.draw(curve(run, name), previous && previous[name] ? curve(previous, name) : null);
+    }
+    return true;
   }
 
   /** Say what each plot shows now. */

@@ -58,6 +58,13 @@ export class Trainer {
     });
   }
 
+  /** What a group by the settings of now will be, before anything is known of it. */
+  outline() {
+    const run = emptyRun(this.section, this.settings, configuration(this.section, this.settings));
+    const nothing = { x: [], y: run.networks.map(() => []) };
+    return { ...run, length: nothing, gradient: nothing, travelled: nothing };
+  }
+
   pause() { if (this.state === "running") this.#become("paused"); }
 
   resume() {
