@@ -34,6 +34,7 @@ from benchmarks.parts import parts
 from benchmarks.peers import Peer, UnavailableError, peers
 from benchmarks.plan import plan
 from initlab.devices import present
+from initlab.train import compiled
 
 #: What a complete run on a device replaces.
 TARGETS = {
@@ -199,7 +200,10 @@ def main(arguments: list[str] | None = None) -> None:
         for row in result["growth"]:
             print(f"{row['networks']:6d} networks: {row['seconds_per_network']:.2g} s each")
     if not given.only and given.device == "cpu":
-        for case in (c for letter in AGAINST_PEAK for c in orders(CASES[letter])):
+        if not compiled.available():
+            print("Steps are not compiled here, and parts of them not measured.")
+        cases = [c for letter in AGAINST_PEAK for c in orders(CASES[letter])]
+        for case in cases if compiled.available() else []:
             result["parts"].append(parts(smaller(case) if given.quick else case, given.rounds))
         result["memory"] = memory()
         result["cluster"] = cluster()

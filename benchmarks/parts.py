@@ -1,60 +1,64 @@
-"""Where the time of our training steps goes: a profile of what one thread does."""
+"""Where the time of our training steps goes: what is saved when a part of them does nothing."""
 
 from __future__ import annotations
 
-import cProfile
-import pstats
+import ctypes
 import statistics
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from time import perf_counter
 from typing import Any
+from unittest.mock import patch
 
 import torch
 
 from benchmarks.cases import Training
 from benchmarks.ours import Ours
-from initlab.models import products
-from initlab.train import batches, loss, optim
+from initlab.train import compiled
 
-#: What a step consists of: the file and the function, or the function of a library, whose time it
-#: is with all that they call.
-PARTS = {
-    "matrix products": ((products.__file__, "product"), ("~", "_linear_pointwise")),
-    "batch": ((batches.__file__, "batch"),),
-    "loss": ((loss.__file__, "gradient"),),
-    "update": ((optim.__file__, "__call__"),),
-}
-REST = "biases, activations and Python"
+PRODUCTS = "matrix products, and the weights' update in them"
+STEP = "batch, biases, activations, loss"
+REST = "Python around the step"
 
 
 def parts(case: Training, rounds: int) -> dict[str, Any]:
-    """Milliseconds of each part of a step of the networks that one of two threads trains."""
+    """Milliseconds of each part of a step of the networks that one of two threads trains.
+
+    For compiled steps: see `initlab.train.compiled`.
+    """
     case = case.of(max(1, case.networks // 2))
     run, threads = Ours().prepare(case), torch.get_num_threads()
+    # What each round times: all of it, and with parts that do nothing.
+    ways: tuple[Callable[[], AbstractContextManager[Any]], ...] = (
+        nullcontext,
+        lambda: patch.object(compiled, "_sgemm", _nothing),
+        lambda: patch.object(compiled.Steps, "__call__", lambda steps, *_: steps.losses),
+    )
     torch.set_num_threads(1)
     try:
         run()
-        found = [_profiled(run, case.steps) for _ in range(rounds)]
+        spent = [[_seconds(run, way) for way in ways] for _ in range(rounds)]
     finally:
         torch.set_num_threads(threads)
+    whole, without, around = (
+        1000 * statistics.median(t) / case.steps for t in zip(*spent, strict=True)
+    )
     return {
         "case": case.title,
         "letter": case.letter,
         "order": case.order,
         "networks": case.networks,
-        "milliseconds": {name: statistics.median(f[name] for f in found) for name in found[0]},
+        "milliseconds": {PRODUCTS: whole - without, STEP: without - around, REST: around},
     }
 
 
-def _profiled(run: Any, steps: int) -> dict[str, float]:
-    profile = cProfile.Profile()
-    profile.runcall(run)
-    stats = pstats.Stats(profile)
-    spent = dict.fromkeys(PARTS, 0.0)
-    for (file, _, function), (_, _, _, seconds, _) in stats.stats.items():  # type: ignore[attr-defined]
-        for name, places in PARTS.items():
-            for place, wanted in places:
-                same = Path(file) == Path(place) if place != "~" else file == "~"
-                if same and (function == wanted or (file == "~" and wanted in function)):
-                    spent[name] += seconds
-    spent[REST] = stats.total_tt - sum(spent.values())  # type: ignore[attr-defined]
-    return {name: 1000 * seconds / steps for name, seconds in spent.items()}
+def _seconds(run: Callable[[], Any], way: Callable[[], AbstractContextManager[Any]]) -> float:
+    with way():
+        begun = perf_counter()
+        run()
+        return perf_counter() - begun
+
+
+def _nothing() -> int | None:
+    """Address of a function that leaves its arguments alone."""
+    return ctypes.cast(ctypes.pythonapi.Py_IsInitialized, ctypes.c_void_p).value
