@@ -20,9 +20,10 @@ const STATES = {
 /**
  * Show `section` in `host`. `ask(message)` reaches the back end, `about` is the manifest's part on
  * rules, activations and optimizers, `share(section, settings)` copies what leads back here.
- * Resolves once a first network is drawn; rejects with the reason if that fails.
+ * Calls `shown()` when it can be seen, still empty, resolves once a first network is drawn, and
+ * rejects with the reason if that fails.
  */
-export async function mount(host, { section, given, ask, about, share, shareLabel, go = true }) {
+export async function mount(host, { section, given, ask, about, share, shareLabel, shown, go = true }) {
   const { title, controls, stories, mixed } = SECTIONS[section];
   const settings = settle(section, given, about);
   const root = host.attachShadow({ mode: "open" });
@@ -171,8 +172,8 @@ export async function mount(host, { section, given, ask, about, share, shareLabe
     draw();
   }
 
-  // All of it is laid out where nobody sees it yet, empty charts too, before a back end needs the
-  // processor, and part by part, a frame each: to do it at once would hold up the page.
+  // All of it is laid out where nobody sees it yet, empty charts too, and shown before a back end
+  // needs the processor; part by part, a frame each: to do it at once would hold up the page.
   const parts = [...lab.childNodes];
   const labels = [...form.childNodes];
   lab.replaceChildren();
@@ -188,16 +189,16 @@ export async function mount(host, { section, given, ask, about, share, shareLabe
   }
   panels.outdate();
   while (panels.draw(trainer.outline(), null, about)) await nextFrame();
+  state.textContent = STATES.loading;
+  host.classList.remove("waiting");
+  shown?.();
+  await nextFrame();
+  laid = true;
   let rejected;
   const first = new Promise((_, no) => { rejected = no; });
   await Promise.race([trainer.restart(go && !calm.matches), first]);
   rejected = null;
   if (trainer.state === "failed") throw trainer.error;
-  table.draw(section, trainer.run, trainer.previous, about);
-  words();
-  await nextFrame();
-  host.classList.remove("waiting");
-  laid = true;
   draw();
   document.addEventListener("visibilitychange", turned);
   dark.addEventListener("change", recolour);

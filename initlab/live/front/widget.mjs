@@ -37,9 +37,10 @@ export async function bring(host, address) {
   const still = [...host.children];
   const place = document.createElement("div");
   host.prepend(place);
+  const hide = (yes) => still.forEach((child) => child.toggleAttribute("hidden", yes));
   try {
     host.live = await mount(place, {
-      section, given, about, shareLabel: "Copy link",
+      section, given, about, shareLabel: "Copy link", shown: () => hide(true),
       ask: (message) => line.ask({ ...message, client }),
       share(name, settings) {
         history.replaceState(null, "", hash(name, settings, shared(name)));
@@ -48,10 +49,9 @@ export async function bring(host, address) {
     });
   } catch (error) {
     place.remove();
+    hide(false);
     throw error;
   }
-  const hide = (yes) => still.forEach((child) => child.toggleAttribute("hidden", yes));
-  hide(true);
   place.addEventListener("livefailed", ({ detail }) => {
     hide(false);
     host.dispatchEvent(new CustomEvent("livefailed", { detail }));
