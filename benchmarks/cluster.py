@@ -67,7 +67,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cluster", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
-        "--epochs", type=int, nargs="+", default=[20, 80], help="of each of 16 groups, by sweep"
+        "--epochs", type=int, nargs="+", default=[80, 320], help="of each of 16 groups, by sweep"
     )
     args = parser.parse_args()
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"

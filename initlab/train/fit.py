@@ -118,7 +118,8 @@ def fit(
     cpu = data.train.x.device.type == "cpu"
     threads = torch.get_num_threads() if cpu else 1
     size = networks_at_once(model, budget.batch_size, optimizers[0], str(data.train.x.device))
-    parts = max(-(-R // size), min(threads, R))
+    # As many for every thread, so that none waits for the last part of another.
+    parts = min(R, threads * -(-R // (size * threads)))
     cuts = [range(i * R // parts, (i + 1) * R // parts) for i in range(parts)]
     if not cpu:
         return [outcome for cut in cuts for outcome in part(cut)]

@@ -222,7 +222,7 @@ def parts_table(measured: Measured) -> str:
     """Where a step goes."""
     rows = measured.get("parts")
     if not rows:
-        return "Not measured: there was no C compiler."
+        return "<p>Not measured in this run.</p>"
     return table(
         ["Case", "Order", "Networks", *(f"{name}, ms" for name in rows[0]["milliseconds"])],
         [
