@@ -201,7 +201,7 @@ def main(arguments: list[str] | None = None) -> None:
             print(f"{row['networks']:6d} networks: {row['seconds_per_network']:.2g} s each")
     if not given.only and given.device == "cpu":
         if not compiled.available():
-            print("Steps are not compiled here, and parts of them not measured.")
+            print("No C compiler: the parts of a step, which the book shows, are not measured.")
         cases = [c for letter in AGAINST_PEAK for c in orders(CASES[letter])]
         for case in cases if compiled.available() else []:
             result["parts"].append(parts(smaller(case) if given.quick else case, given.rounds))

@@ -127,10 +127,15 @@ HOW = {
 }
 
 
-def trained(how, widths, activation, own):
+def trained(how, widths, activation, own, nudge=0.0):
+    """Parameters after a hundred steps, from a start that is off by a share `nudge` of it."""
     model = MLP(widths, inputs=64, activation=activation)
     generator = torch.Generator().manual_seed(1)
     params = initialize(model.build("meta"), HeNormal(), generator, count=R)
+    params = {
+        name: t * (1 + nudge * torch.randn(t.shape, generator=generator))
+        for name, t in params.items()
+    }
     orders = [torch.Generator().manual_seed(r if own else 0) for r in range(R)]
     ended = fit(
         model,
@@ -151,12 +156,15 @@ def trained(how, widths, activation, own):
     own=st.booleans(),
 )
 def test_a_hundred_steps_end_where_those_of_pytorch_do(how, widths, activation, own):
-    """Smooth networks: at the kink of a ReLU rounding can grow."""
+    """To 1e-5, or as near as PyTorch's own do from a start whose last digit is another one."""
     with pytest.MonkeyPatch.context() as patch:
         here = trained(how, widths, activation, own)
         patch.setenv(compiled.SWITCH, "0")
         assert not compiled.available()
-        assert_near(here, trained(how, widths, activation, own), 1e-5)
+        there = trained(how, widths, activation, own)
+        control = trained(how, widths, activation, own, nudge=1e-7)
+    for one, other, near in zip(here, there, control, strict=True):
+        assert (one - other).norm() <= 1e-5 * other.norm() + 10 * (near - other).norm()
 
 
 def test_it_is_compiled_once_and_kept(empty_cache, monkeypatch):

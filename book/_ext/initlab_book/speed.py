@@ -27,7 +27,7 @@ ORDERS = {"shared": "blue", "own": "orange"}
 Measured = dict[str, Any]
 #: What a whole run has measured, by where its networks were computed.
 WHOLE = {
-    "cpu": ("about", "rows", "growth", "memory", "plan"),
+    "cpu": ("about", "rows", "parts", "growth", "memory", "plan"),
     "cuda": ("about", "rows", "growth"),
 }
 
@@ -220,9 +220,7 @@ def peak_table(measured: Measured) -> str:
 
 def parts_table(measured: Measured) -> str:
     """Where a step goes."""
-    rows = measured.get("parts")
-    if not rows:
-        return "<p>Not measured in this run.</p>"
+    rows = measured["parts"]
     return table(
         ["Case", "Order", "Networks", *(f"{name}, ms" for name in rows[0]["milliseconds"])],
         [
