@@ -200,10 +200,11 @@ class Steps:
         if chosen is not None:
             chosen = chosen.contiguous()
             where = chosen.data_ptr()
-        x, y = x.contiguous(), y.contiguous()
+        x, y = x.float().contiguous(), y.long().contiguous()
+        apart = B if y.dim() == 2 and len(y) > 1 else 0
         library = _library()
         assert library is not None
-        if library.step(step, x.data_ptr(), where, y.data_ptr(), B * (y.dim() == 2), LEAST):
+        if library.step(step, x.data_ptr(), where, y.data_ptr(), apart, LEAST):
             raise IndexError(
                 f"classes must be from 0 to {self.widths[-1] - 1}, not from {int(y.min())} to "
                 f"{int(y.max())}"

@@ -87,6 +87,16 @@ def test_chosen_samples_are_a_batch_of_them(own):
     assert all(torch.equal(s, t) for s, t in zip(one.theta, other.theta, strict=True))
 
 
+def test_other_types_and_shapes_of_the_same_batch():
+    model = MLP((8, 6), inputs=INPUTS)
+    params, (x, y) = networks(model), batch(False)
+    losses, grads = Dense(model, params).gradients(x, y, CrossEntropy())
+    for inputs, classes in ((x.double(), y.int()), (x.mT.contiguous().mT, y.unsqueeze(0))):
+        again, others = Dense(model, params).gradients(inputs, classes, CrossEntropy())
+        assert torch.equal(losses, again)
+        assert all(torch.equal(g, other) for g, other in zip(grads, others, strict=True))
+
+
 @pytest.mark.parametrize("scale", [1e-3, 3.0, 30.0])
 @pytest.mark.parametrize("activation", compiled.ACTIVATIONS)
 def test_small_and_large_signals(activation, scale):
