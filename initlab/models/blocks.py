@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from initlab.models.activations import Activation
@@ -30,14 +31,30 @@ def multiplier(trained: bool) -> nn.Module:
     return Multiplier() if trained else nn.Identity()
 
 
+class Convolution(nn.Conv2d):
+    """A convolution that keeps the size up to its stride, whose kernel may be larger than images.
+
+    Of an image of one pixel only the middle of the kernel sees anything but padding: the rest is
+    left out there, and has the gradient 0 that it has in `nn.Conv2d`.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As `nn.Conv2d`, up to rounding."""
+        if x.shape[-2:] != (1, 1) or self.groups > 1:
+            return super().forward(x)
+        height, width = self.kernel_size
+        middle = self.weight[:, :, height // 2, width // 2]
+        return F.linear(x.flatten(1), middle, self.bias)[..., None, None]
+
+
 def convolution(
     before: int, after: int, norm: str, kernel: int = 3, stride: int = 1, groups: int = 1
-) -> nn.Conv2d:
+) -> Convolution:
     """A convolution that keeps the size up to its stride.
 
     It has a bias only in networks without normalization, which would take it away again.
     """
-    return nn.Conv2d(
+    return Convolution(
         before,
         after,
         kernel,

@@ -59,6 +59,7 @@ class ResNet9(ModuleModel):
     def _chain(self) -> OrderedDict[str, nn.Module]:
         """See `ModuleModel._chain`."""
         w, norm, act = self.width, self.norm, self.activation
+        pixel = max(self.input_shape[1:]) < 16  # all that three poolings leave
         return OrderedDict(
             layer1=conv_norm_act(self.input_shape[0], w, norm, act),
             layer2=conv_norm_act(w, 2 * w, norm, act),
@@ -69,7 +70,7 @@ class ResNet9(ModuleModel):
             layer4=conv_norm_act(4 * w, 8 * w, norm, act),
             pool4=nn.MaxPool2d(2),
             block2=TwoConvolutions(8 * w, norm, act, self.multiplier),
-            pool=nn.AdaptiveMaxPool2d(1),
+            pool=nn.Identity() if pixel else nn.AdaptiveMaxPool2d(1),
             flatten=nn.Flatten(),
             head=nn.Linear(8 * w, self.outputs),
         )
