@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+import torch
 import torch.nn.functional as F
+from torch import nn
 
 from initlab.models import ResNet9, parameter_count
+from initlab.models.blocks import convolution
 from tests.models.compare import assert_same_outputs, copied, images
 
 
@@ -17,8 +21,10 @@ def test_parameter_count():
     assert plain == convolutions + normalized + head
 
 
-def test_it_follows_its_description():
-    ours = ResNet9(width=4, outputs=5).build()
+@pytest.mark.parametrize("side", [8, 16, 17])
+def test_it_follows_its_description(side):
+    """At 8 pixels the last block sees one, and nothing is left to pool."""
+    ours = ResNet9(width=4, input_shape=(3, side, side), outputs=5).build()
     state = copied(ours)
 
     def unit(h, name, training):
@@ -37,4 +43,27 @@ def test_it_follows_its_description():
         h = h + unit(unit(h, "block2.layer1", training), "block2.layer2", training)
         return F.linear(h.amax((2, 3)), state["head.weight"], state["head.bias"])
 
-    assert_same_outputs(ours, theirs, images())
+    assert_same_outputs(ours, theirs, images(side=side))
+
+
+@pytest.mark.parametrize(("side", "groups"), [((1, 1), 1), ((1, 1), 2), ((1, 2), 1), ((2, 1), 1)])
+@pytest.mark.parametrize("norm", ["batch", "none"])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+def test_a_convolution_is_one_on_the_smallest_images(side, groups, norm, stride, kernel):
+    """Outputs and gradients are those of `nn.Conv2d`, zeros around the middle included."""
+    ours = convolution(4, 6, norm, kernel, stride, groups).double()
+    theirs = nn.Conv2d(
+        4, 6, kernel, stride, kernel // 2, groups=groups, bias=norm == "none", dtype=torch.double
+    )
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(3, 4, *side, dtype=torch.double, generator=torch.Generator().manual_seed(1))
+    found = []
+    for module in (ours, theirs):
+        seen = x.clone().requires_grad_()
+        out = module(seen)
+        out.square().sum().backward()
+        found.append([out.detach(), seen.grad, *(p.grad for p in module.parameters())])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+        assert float(other.abs().max()) > 0
