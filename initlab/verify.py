@@ -4,42 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import isclose, isfinite
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
+from initlab.spec import key
 from initlab.store import RECORDED, Store
-from initlab.sweep import execute, from_json
+from initlab.sweep import Run, execute, from_json
 
 #: Relative differences that another processor's rounding may cause. What is measured at
 #: initialization follows from the drawn weights alone; a training amplifies rounding.
 AT_START, AFTER_TRAINING = 1e-3, 0.25
-#: Steps of training until when that holds. Rounding grows without end, so that of a longer run only
-#: what was seen up to there is compared.
-LONG = 5_000
+#: Where a training differs by more, it is computed as often again, each time from a start that
+#: differs in its last digit.
+CONTROLS = 3
+#: Of the values of one statistic at one step (its layers, its samples) as many times the share that
+#: any control changes is put down to rounding, and it may have begun as many times earlier.
+MORE, EARLIER = 2.0, 4.0
 INDEX = ["network", "layer", "step", "statistic"]
+MOMENT = ["network", "statistic", "step"]
 
 
 @dataclass(frozen=True)
 class Verified:
-    """One run computed again: how many values were compared, and those that differ."""
+    """One run computed again: how many values were compared, those that differ, and how many more
+    differ no more than rounding makes them.
+    """
 
     key: str
     run: str
     values: int
     differences: tuple[str, ...]
+    rounding: int = 0
 
 
-def same(recorded: float, again: float, tolerance: float) -> bool:
+def same(recorded: ArrayLike, again: ArrayLike, tolerance: float) -> NDArray[np.bool_]:
     """Equal to a relative tolerance; two values that are no finite numbers count as equal.
 
-    >>> same(1.0, 1.0005, 1e-3), same(1.0, 1.01, 1e-3), same(float("nan"), float("inf"), 1e-3)
-    (True, False, True)
+    >>> same([1.0, 1.0, float("nan")], [1.0005, 1.01, float("inf")], 1e-3).tolist()
+    [True, False, True]
     """
-    if not isfinite(recorded) or not isfinite(again):
-        return isfinite(recorded) == isfinite(again)
-    return isclose(recorded, again, rel_tol=tolerance, abs_tol=1e-300)
+    a, b = np.asarray(recorded, dtype=float), np.asarray(again, dtype=float)
+    with np.errstate(invalid="ignore", over="ignore"):
+        close = np.abs(a - b) <= np.maximum(tolerance * np.maximum(np.abs(a), np.abs(b)), 1e-300)
+    finite = np.isfinite(a), np.isfinite(b)
+    return np.where(finite[0] & finite[1], close, finite[0] == finite[1])
 
 
 def verify(
@@ -63,29 +73,60 @@ def verify(
 
 def _again(text: str, recorded: pd.DataFrame) -> Verified:
     run = from_json(text)
-    [(key, _, _, rows)] = execute([run])
-    again = pd.DataFrame(rows, columns=[*INDEX, "value"]).set_index(INDEX).value
-    known = recorded.set_index(INDEX).value
-    if max(_steps(known).max(), _steps(again).max()) > LONG:
-        known, again = (v[_steps(v).between(0, LONG)] for v in (known, again))
-    tolerance = AT_START if run.budget is None else AFTER_TRAINING
-    # What a network has none of is left out, or not a number beside networks that have it.
-    missing = known.dropna().index.symmetric_difference(again.dropna().index)
-    differences = [
-        f"{i} is missing on one side"
-        for i in missing
-        if i not in known.index or i not in again.index
-    ]
-    for where in known.index.intersection(again.index):
-        old, new = float(known[where]), float(again[where])
-        if not same(old, new, tolerance):
-            differences.append(
-                f"network {where[0]}, layer {where[1]}, step {where[2]}, {where[3]}: "
-                f"{old:.6g} recorded, {new:.6g} now"
-            )
-    return Verified(key, text, len(known), tuple(differences))
+    known, again = recorded.set_index(INDEX).value, _computed(run)
+    trains = run.budget is not None
+    tolerance = AFTER_TRAINING if trains else AT_START
+    parted = _parted(known, again, tolerance)
+    rounding = pd.Series(False, parted.index)
+    if trains and parted.any():
+        controls = [_parted(again, _computed(run, seed), tolerance) for seed in range(CONTROLS)]
+        rounding = parted & _rounding(parted, controls)
+    differences = [_told(where, known, again) for where in parted.index[parted & ~rounding]]
+    return Verified(key(run), text, len(known), tuple(differences), int(rounding.sum()))
 
 
-def _steps(values: pd.Series) -> pd.Series:
-    """The training step of each value."""
-    return values.index.get_level_values("step").to_series(index=values.index)
+def _computed(run: Run, nudge: int | None = None) -> pd.Series:
+    [(_, _, _, rows)] = execute([run], nudge=nudge)
+    return pd.DataFrame(rows, columns=[*INDEX, "value"]).set_index(INDEX).value
+
+
+def _parted(one: pd.Series, other: pd.Series, tolerance: float) -> pd.Series:
+    """Which values differ, or are missing on one side.
+
+    What a network has none of is left out, or not a number beside networks that have it.
+    """
+    index = one.index.union(other.index)
+    a, b = one.reindex(index), other.reindex(index)
+    missing = a.isna() & np.isinf(b) & ~index.isin(one.index)
+    missing |= b.isna() & np.isinf(a) & ~index.isin(other.index)
+    return pd.Series(~same(a, b, tolerance), index) | missing
+
+
+def _rounding(parted: pd.Series, controls: list[pd.Series]) -> NDArray[np.bool_]:
+    """Where no larger share of values differs than rounding alone may change."""
+    shares = pd.concat([c.groupby(level=MOMENT).mean() for c in controls], axis=1).max(axis=1)
+    wide, found = shares.unstack("step"), parted.groupby(level=MOMENT).mean()
+
+    def time(step: pd.Index) -> pd.Index:
+        return step.where(step >= 0, np.inf)  # -1: the end, whenever that was
+
+    steps = found.index.unique("step")
+    allowed = {
+        step: MORE * wide.loc[:, time(wide.columns) <= EARLIER * t].max(axis=1)
+        for step, t in zip(steps, time(steps), strict=True)
+    }
+    limits = pd.concat(allowed, names=["step"]).reorder_levels(MOMENT)
+    excused = found <= limits.reindex(found.index, fill_value=0.0)
+    moments = parted.index.droplevel("layer").reorder_levels(MOMENT)
+    return excused.reindex(moments).to_numpy()
+
+
+def _told(where: tuple[object, ...], known: pd.Series, again: pd.Series) -> str:
+    """One difference in words."""
+    if where not in known.index or where not in again.index:
+        return f"{where} is missing on one side"
+    network, layer, step, statistic = where
+    return (
+        f"network {network}, layer {layer}, step {step}, {statistic}: "
+        f"{known[where]:.6g} recorded, {again[where]:.6g} now"
+    )

@@ -35,7 +35,8 @@ def show_claims(as_json: bool) -> None:
 def verify_recorded(sample: int, seconds: float, seed: int | None) -> None:
     """Compute some recorded runs again.
 
-    They are chosen at random. Status 1 if any differs.
+    They are chosen at random. Status 1 if any differs. A training that differs is computed again
+    from starts that differ in their last digit; what they change as well is put down to rounding.
     """
     from initlab.verify import verify
 
@@ -44,7 +45,8 @@ def verify_recorded(sample: int, seconds: float, seed: int | None) -> None:
         done += 1
         bad += bool(result.differences)
         told = "DIFFERS" if result.differences else "same"
-        print(f"{told:8}{result.values:5} values  {result.run}", flush=True)
+        note = f", {result.rounding} by rounding" if result.rounding else ""
+        print(f"{told:8}{result.values:5} values{note}  {result.run}", flush=True)
         for difference in result.differences[:5]:
             print(f"    {difference}")
     if done == 0:

@@ -33,6 +33,8 @@ Result = tuple[str, str, float, Rows]
 CHUNK_WEIGHTS = 2**22
 #: Training examples that a scheme is given which looks at data. Part of a result's definition.
 FITTED_ON = 256
+#: Relative size of the last digit of a float32.
+DIGIT = 1e-7
 
 
 def _generator(run: Run, *purpose: Any) -> torch.Generator:
@@ -128,13 +130,18 @@ def initial(run: Run, device: str = "cpu") -> dict[str, Tensor]:
     return _start(run, run.model.build("meta"), device)
 
 
-def _start(run: Run, module: nn.Module, device: str) -> dict[str, Tensor]:
+def _start(run: Run, module: nn.Module, device: str, nudge: int | None = None) -> dict[str, Tensor]:
     """The parameters from which a run trains."""
     params = _initialize(run, module, 0, device)
+    if nudge is not None:
+        generator = torch.Generator().manual_seed(nudge)
+        for name, t in params.items():
+            digit = torch.randn(t.shape, generator=generator).to(t)
+            params[name] = t * (1 + DIGIT * digit)
     if run.start is None:
         return params
     before, method = run.start.run, run.start.method
-    end = _ending(before, device)
+    end = _ending(before, device, nudge)
     if method is None:
         return params | {n: end[n] for n in params if not n.startswith("head.")}
     at = 1, 2  # the second of two stages
@@ -149,22 +156,22 @@ def _start(run: Run, module: nn.Module, device: str) -> dict[str, Tensor]:
 
 
 @lru_cache(maxsize=64)  # the runs of a group that start from one end are many
-def _ending(run: Run, device: str) -> dict[str, Tensor]:
+def _ending(run: Run, device: str, nudge: int | None) -> dict[str, Tensor]:
     """The parameters at the end of a run that other runs start from."""
-    return _fit([run], device)[0].params
+    return _fit([run], device, nudge)[0].params
 
 
-def _train(runs: Sequence[Run], device: str) -> list[Rows]:
+def _train(runs: Sequence[Run], device: str, nudge: int | None) -> list[Rows]:
     """Train a group of runs as one."""
-    return [o.rows() for o in _fit(runs, device)]
+    return [o.rows() for o in _fit(runs, device, nudge)]
 
 
-def _fit(runs: Sequence[Run], device: str) -> list[Outcome]:
+def _fit(runs: Sequence[Run], device: str, nudge: int | None) -> list[Outcome]:
     first = runs[0]
     assert first.data is not None and first.budget is not None
     module = first.model.build("meta")
     data = data_module.load(first.data, device)
-    starts = [_start(r, module, device) for r in runs]
+    starts = [_start(r, module, device, nudge) for r in runs]
     if len({len(s) for s in starts}) > 1:
         new = buffers(module, torch.device(device))  # of those that do not go on with any
         starts = [{n: t for n, t in new.items() if t.is_floating_point()} | s for s in starts]
@@ -199,10 +206,14 @@ def _rates(runs: Sequence[Run], module: nn.Module) -> list[dict[str, float]] | N
     return rates if any(rates) else None
 
 
-def execute(runs: Sequence[Run], device: str = "cpu") -> list[Result]:
-    """Compute one group of runs: (key, JSON, seconds, rows) of each."""
+def execute(runs: Sequence[Run], device: str = "cpu", nudge: int | None = None) -> list[Result]:
+    """Compute one group of runs: (key, JSON, seconds, rows) of each.
+
+    With `nudge`, a seed, a training begins from first parameters that differ in their last digit:
+    a control that tells what rounding alone can make of its results.
+    """
     start = time.perf_counter()
     trains = runs[0].budget is not None
-    rows = _train(runs, device) if trains else [_measure(r, device) for r in runs]
+    rows = _train(runs, device, nudge) if trains else [_measure(r, device) for r in runs]
     seconds = (time.perf_counter() - start) / len(runs)
     return [(key(r), canonical(r), seconds, row) for r, row in zip(runs, rows, strict=True)]
