@@ -92,12 +92,13 @@ $(MODULES): package.json package-lock.json .npmrc | $(ENVIRONMENT)
 	@touch $@
 
 # What others have written, and the page's own cells for those who have a kernel.
-$(VENDOR): book/vendor.py $(wildcard book/cells/*) $(MODULES)
+NOTICES := book/notices.mjs $(wildcard book/licenses/*)
+$(VENDOR): book/vendor.py $(wildcard book/cells/*) $(NOTICES) $(MODULES)
 	$(BIN)/python book/vendor.py
 	node book/cells/build.mjs
 	@touch $@
 
 # The live sections' scripts, and the runtime of their graphs.
-$(LIVE): $(wildcard initlab/live/front/*) initlab/live/sections.json $(MODULES)
+$(LIVE): $(wildcard initlab/live/front/*) initlab/live/sections.json $(NOTICES) $(MODULES)
 	node initlab/live/front/build.mjs
 	@touch $@

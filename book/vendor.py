@@ -25,7 +25,11 @@ FILES = {
     "mathjax/LICENSE": "mathjax/LICENSE",
     "requirejs/require.js": "require.js",
     f"{WIDGETS}/embed-amd.js": f"{WIDGETS}/embed-amd.js",
+    # Of what is bundled into it; it comes without one of its own.
+    f"{WIDGETS}/embed.js.LICENSE.txt": f"{WIDGETS}/embed.js.LICENSE.txt",
 }
+#: Its own.
+LICENSE = ROOT / "book" / "licenses" / "@jupyter-widgets.txt"
 #: Where the widgets' bundle makes code of text, which the site's policy forbids: validators of the
 #: pages' own widget states, which nbconvert has written and nobody else.
 VALIDATORS = ("gt.compile(At)", "gt.compile(pt)", "k.compile(y)", "k.compile(v)")
@@ -48,6 +52,7 @@ def copy() -> None:
             shutil.copytree(MODULES / name, target)
         else:
             shutil.copyfile(MODULES / name, target)
+    shutil.copyfile(LICENSE, VENDOR / WIDGETS / "LICENSE")
     bundle = VENDOR / WIDGETS / "embed-amd.js"
     bundle.write_text(without_validators(bundle.read_text(encoding="utf8")), encoding="utf8")
 
