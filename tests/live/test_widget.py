@@ -92,3 +92,15 @@ def test_the_front_end_that_ships_is_the_one_that_is_built():
     for name in ("widget.js", "LICENSES.txt"):
         same = (built / name).read_bytes() == (package / name).read_bytes()
         assert same, f"initlab/live/{name} is out of date: make widget"
+
+
+def test_every_package_in_a_bundle_comes_with_the_text_of_its_licence():
+    package = Path(live.__file__).parent
+    vendor = package.parent.parent / "book" / "_static" / "vendor" / "cells" / "LICENSES.txt"
+    for notices in (package / "LICENSES.txt", *([vendor] if vendor.is_file() else [])):
+        of_each = notices.read_text(encoding="utf8").split("-" * 72)
+        assert len(of_each) > 1
+        for text in of_each:
+            heading, _, terms = text.strip().partition("\n")
+            assert re.search(r"copyright", terms, re.IGNORECASE), f"{heading} has none"
+            assert len(terms) > 700, f"{heading} has none"
