@@ -3,6 +3,7 @@
 
 const VENDOR = new URL("..", import.meta.url);
 const PACKAGES = ["@jupyter-widgets/html-manager", "@jupyter-widgets/base"];
+const OURS = "@jupyter-widgets/";
 const EMBED = "@jupyter-widgets/html-manager/dist/embed-amd.js";
 
 export class Widgets {
@@ -14,7 +15,10 @@ export class Widgets {
       this.#manager = undefined; // the widgets of the kernel before are dead
       connection.registerCommTarget("jupyter.widget", async (comm, message) => {
         const { manager, wrap } = await (this.#manager ??= makeManager(connection));
-        await manager.handle_comm_open(wrap(comm), message);
+        const open = () => manager.handle_comm_open(wrap(comm), message);
+        // Others have no scripts here. Most have another form that is shown, so that nobody asks.
+        if (message.content.data.state?._model_module?.startsWith(OURS)) await open();
+        else manager.others.set(message.content.comm_id, open);
       });
     });
   }
@@ -36,6 +40,15 @@ async function makeManager(connection) {
   const wrap = (comm) => new shims.services.Comm(comm);
 
   class Manager extends HTMLManager {
+    others = new Map(); // model → what opens it
+
+    async get_model(id) {
+      const open = this.others.get(id);
+      this.others.delete(id);
+      await open?.();
+      return super.get_model(id);
+    }
+
     async _create_comm(target, id, data, metadata, buffers) {
       const comm = connection.createComm(target, id);
       if (data || metadata) comm.open(data, metadata, buffers);
