@@ -253,25 +253,24 @@ def ensure(name: str, here: Path) -> None:
     missing, wrong = _faults(name, here)
     if not missing and not wrong:
         return
-    cause = None
-    if missing and not wrong:
+    asked = missing and not wrong
+    if asked:
         try:
             return _download(name, here)
         except Exception as error:  # urllib, tarfile, gzip, the file system: all end the same way
             text = " ".join(str(error).split()) or repr(error)
             wrong = [f"{path.name} {fault}" for path, fault in _packed(name, here).items() if fault]
             wrong.append(f"torchvision's download failed ({text})")
-            cause = error
     if missing:
         wrong.insert(0, f"missing: {', '.join(missing)}")
     folder, files = FILES[name]
-    first = "" if cause else "move the wrong files away and "
+    first = "" if asked else "move the wrong files away and "
     raise DataError(
         f"cannot load {name} from {here / folder}: {'; '.join(wrong)}. "
         f"Either {first}load it again with a net connection, and torchvision downloads it; or put "
         "the files there yourself, or point the environment variable INITLAB_DATA to a "
         f"torchvision root that has them ({folder}/ with {', '.join(files)})."
-    ) from cause
+    )
 
 
 @contextmanager

@@ -386,6 +386,7 @@ def test_wrong_files_give_one_message_with_both_remedies(name, damage, says, ask
     assert_both_remedies(message)
     assert bool(refused) == asks, "a download is tried for missing files, not over wrong ones"
     assert ("download failed" in message) == asks
+    assert error.value.__context__ is None, "pages of what lies below"
     assert tree(root) == before, "nothing is left behind and nothing of the user's is touched"
 
 
