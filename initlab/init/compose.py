@@ -29,7 +29,8 @@ Layers: TypeAlias = str | int | tuple[int, int | None]
 
 @spec
 class At:
-    """What is different in some layers: another rule, a factor on what is drawn, or both.
+    """What is different in some layers: another rule, a factor on what is drawn, or both; and,
+    where that is asked, how fast their weights learn: `rate` times the learning rate of the others.
 
     `layers` is a kind ("conv", "linear", "norm", "embedding"), a place ("first", "head"), the index
     of a linear layer or convolution in the order of the module (negative from the end), a pair
@@ -39,10 +40,12 @@ class At:
     layers: Layers
     rule: Rule | None = None
     factor: float = 1.0
+    rate: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse unknown layers and what is no factor."""
         check_number("factor", self.factor, negative=True)
+        check_number("rate", self.rate)
         given = self.layers
         named = given in (*KINDS, *PLACES)
         if isinstance(given, str) and not named and "." not in given and "*" not in given:
@@ -99,7 +102,8 @@ class Compose(Scheme):
         for e in self.exceptions:
             factor = "" if e.factor == 1 else f"{e.factor:g}×"
             rule = e.rule.label if e.rule else ""
-            told.append(" ".join(filter(None, (str(e.layers), factor, rule))))
+            rate = "" if e.rate == 1 else f"(rate {e.rate:g}×)"
+            told.append(" ".join(filter(None, (str(e.layers), factor, rule, rate))))
         return "; ".join([self.default.label, *told])
 
     def plan(self, module: nn.Module) -> dict[str, Part]:
@@ -115,3 +119,13 @@ class Compose(Scheme):
                     rule = Scaled(rule, exception.factor)
                 parts[name] = Part(rule, before.fans)
         return parts
+
+    def rates(self, module: nn.Module) -> dict[str, float]:
+        """See `Scheme.rates`; raises `ValueError` for an exception without a layer."""
+        found: dict[str, float] = {}
+        for exception in self.exceptions:
+            if exception.rate != 1:
+                for path in exception.paths(module):
+                    name = f"{path}.weight".lstrip(".")
+                    found[name] = found.get(name, 1.0) * exception.rate
+        return found

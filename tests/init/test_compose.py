@@ -44,6 +44,19 @@ def test_a_factor_changes_its_layers_and_no_others():
         torch.testing.assert_close(mixed[name], factor * value)
 
 
+def test_rates_multiply_and_weights_alone_have_them():
+    scheme = Compose(HeNormal(), (At("conv", rate=4.0), At("first", rate=0.5), At("head", Zeros())))
+    assert scheme.rates(NET) == {"0.weight": 2.0, "2.weight": 4.0}
+    assert scheme.label == "He normal; conv (rate 4×); first (rate 0.5×); head Zeros"
+    for name, value in draw(scheme).items():
+        if name != "5.weight":
+            assert torch.equal(value, draw(HeNormal())[name])
+    with pytest.raises(ValueError, match="rate must be a finite number ≥ 0, not -1"):
+        At("conv", rate=-1)
+    with pytest.raises(ValueError, match="has no layer 'conv'"):
+        Compose(HeNormal(), (At("conv", rate=2),)).rates(nn.Sequential(nn.Linear(2, 2)))
+
+
 def test_without_exceptions_it_is_the_rule():
     for name, value in draw(HeNormal()).items():
         assert torch.equal(draw(Compose(HeNormal()))[name], value)
@@ -60,7 +73,7 @@ def test_indices_count_layers_with_weights(layers, expected):
 
 
 def test_it_survives_json():
-    scheme = Compose(HeNormal(), (At("head", Zeros()), At((-3, None), factor=0.5)))
+    scheme = Compose(HeNormal(), (At("head", Zeros()), At((-3, None), factor=0.5, rate=2.0)))
     assert from_plain(to_plain(scheme)) == scheme
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -9,6 +11,8 @@ from initlab import sweep
 from initlab.data import Data, load
 from initlab.init import (
     LSUV,
+    At,
+    Compose,
     Fixup,
     GradInit,
     HeNormal,
@@ -18,11 +22,11 @@ from initlab.init import (
     initialize,
 )
 from initlab.measure import Lengths
-from initlab.models import MLP, ResidualMLP
+from initlab.models import MLP, ResidualMLP, ResNet9
 from initlab.spec import from_plain, key, seed_of, to_plain
 from initlab.store import Store
-from initlab.sweep import Run, estimate, grid, groups
-from initlab.sweep.execute import FITTED_ON
+from initlab.sweep import Run, estimate, grid, groups, initial
+from initlab.sweep.execute import FITTED_ON, _fit
 from initlab.train import SGD, Adam, Budget, fit
 
 DIGITS = Data("digits", train=400, test=100)
@@ -86,6 +90,32 @@ def test_rates_and_examples_are_those_that_a_user_would_give(tmp_path):
         assert found["train_loss"] == pytest.approx(ended.train_loss, rel=1e-5)
     plain = results(sweep.run([BASE], store=Store(tmp_path)), BASE)
     assert plain["train_loss"] != pytest.approx(ended.train_loss, rel=1e-3)
+
+
+@pytest.mark.parametrize("a", [0.5, 4.0])
+def test_before_a_normalization_a_scale_is_a_rate(a):
+    """a times the weights, at a² times the rate, train as these do at the rate itself, up to what
+    keeps variances from zero.
+    """
+    base = Run(
+        ResNet9(width=4, input_shape=(1, 8, 8)),
+        Compose(HeNormal()),
+        data=replace(DIGITS, scaling="standard"),
+        optimizer=SGD(lr=0.005),
+        budget=Budget(epochs=1, batch_size=50),
+    )
+    same, other = (
+        replace(base, init=Compose(HeNormal(), (At("conv", factor=a, rate=rate),)))
+        for rate in (a**2, 1.0)
+    )
+    begun = initial(base)
+    ends = [_fit([run], "cpu", None)[0].params for run in (base, same, other)]
+    convolutions = [name for name in begun if "conv" in name]
+    assert len(convolutions) == 8
+    for name in convolutions:
+        moved = ends[0][name] - begun[name]
+        near, far = ((end[name] / a - ends[0][name]).norm() / moved.norm() for end in ends[1:])
+        assert near < 0.15 < 0.8 < far, name
 
 
 def test_networks_at_initialization_and_the_estimate(tmp_path):
