@@ -32,7 +32,7 @@ real = pytest.mark.parametrize("preset", ["laptop", "paper"])
 
 def groups(names: dict) -> dict:
     """All ways of training, each a list of runs for each scale."""
-    tables = ("main", "which", "long", "faster", "swept", "augmented")
+    tables = ("main", "which", "long", "faster", "turned", "swept", "augmented")
     return {(t, k): g for t in tables for k, g in names[t].items()} | {"plain": names["plain"]}
 
 
@@ -70,6 +70,28 @@ def test_the_scale_multiplies_the_tensors_that_are_named():
             torch.testing.assert_close(large[name], ratio * small[name], rtol=1e-5, atol=0)
             if ratio != 1:
                 assert large[name].any()
+
+
+def test_a_rate_undoes_the_scale_or_comes_in_its_place():
+    """Of the convolutions the rate over the squared length, which sets by how much they turn."""
+    names = chapter("laptop")
+    scaled, undone, alone = names["turned"].values()
+    convolutions = [n for n in sweep.initial(scaled[1.0][0]) if n.endswith("conv.weight")]
+    assert len(convolutions) == 8
+
+    def effective(run):
+        start, rates = sweep.initial(run), run.init.rates(run.model.build("meta"))
+        assert set(rates) <= set(convolutions)
+        return [rates.get(n, 1.0) / float(start[n].square().sum()) for n in convolutions]
+
+    for a in names["p"].few_scales:
+        one = effective(scaled[1.0][0])
+        assert effective(undone[a][0]) == pytest.approx(one, rel=1e-5)
+        expected = [value / a**2 for value in one]
+        assert effective(scaled[a][0]) == pytest.approx(expected, rel=1e-5)
+        assert effective(alone[a][0]) == pytest.approx(expected, rel=1e-5)
+    starts = [sweep.initial(alone[a][0]) for a in names["p"].few_scales]
+    assert all(torch.equal(s[n], starts[0][n]) for s in starts for n in starts[0])
 
 
 def test_the_scaled_convolutions_do_not_change_the_function():
