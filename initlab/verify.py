@@ -19,8 +19,9 @@ AT_START, AFTER_TRAINING = 1e-3, 0.25
 #: Where a training differs by more, it is computed as often again, each time from a start that
 #: differs in its last digit.
 CONTROLS = 3
-#: Of the values of one statistic at one step (its layers, its samples) as many times the share that
-#: any control changes is put down to rounding, and it may have begun as many times earlier.
+#: The values of one statistic at one step (its layers, its samples) may in the mean be as many
+#: times as far apart as those of the farthest control, of which those that differ count as far as
+#: can be; and that may have begun as many times earlier.
 MORE, EARLIER = 2.0, 4.0
 INDEX = ["network", "layer", "step", "statistic"]
 MOMENT = ["network", "statistic", "step"]
@@ -39,17 +40,20 @@ class Verified:
     rounding: int = 0
 
 
-def same(recorded: ArrayLike, again: ArrayLike, tolerance: float) -> NDArray[np.bool_]:
-    """Equal to a relative tolerance; two values that are no finite numbers count as equal.
+def apart(recorded: ArrayLike, again: ArrayLike) -> NDArray[np.float64]:
+    """Relative differences: of the larger value, 1 where only one of two is a finite number, and 0
+    where neither is.
 
-    >>> same([1.0, 1.0, float("nan")], [1.0005, 1.01, float("inf")], 1e-3).tolist()
-    [True, False, True]
+    >>> nothing, infinite = float("nan"), float("inf")
+    >>> apart([2.0, 0.0, nothing, 1.0], [1.0, 0.0, infinite, nothing]).tolist()
+    [0.5, 0.0, 0.0, 1.0]
     """
     a, b = np.asarray(recorded, dtype=float), np.asarray(again, dtype=float)
-    with np.errstate(invalid="ignore", over="ignore"):
-        close = np.abs(a - b) <= np.maximum(tolerance * np.maximum(np.abs(a), np.abs(b)), 1e-300)
-    finite = np.isfinite(a), np.isfinite(b)
-    return np.where(finite[0] & finite[1], close, finite[0] == finite[1])
+    finite = np.isfinite(a) & np.isfinite(b)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        larger = np.maximum(np.abs(a), np.abs(b))
+        relative = np.where(larger > 0, np.abs(a / larger - b / larger), 0.0)
+    return np.where(finite, relative, np.isfinite(a) != np.isfinite(b))
 
 
 def verify(
@@ -75,12 +79,13 @@ def _again(text: str, recorded: pd.DataFrame) -> Verified:
     run = from_json(text)
     known, again = recorded.set_index(INDEX).value, _computed(run)
     trains = run.budget is not None
-    tolerance = AFTER_TRAINING if trains else AT_START
-    parted = _parted(known, again, tolerance)
+    away = _away(known, again)
+    parted = away > (AFTER_TRAINING if trains else AT_START)
     rounding = pd.Series(False, parted.index)
     if trains and parted.any():
-        controls = [_parted(again, _computed(run, seed), tolerance) for seed in range(CONTROLS)]
-        rounding = parted & _rounding(parted, controls)
+        controls = [_away(again, _computed(run, seed)) for seed in range(CONTROLS)]
+        controls = [c.where(c <= AFTER_TRAINING, 1.0) for c in controls]
+        rounding = parted & _rounding(away, controls)
     differences = [_told(where, known, again) for where in parted.index[parted & ~rounding]]
     return Verified(key(run), text, len(known), tuple(differences), int(rounding.sum()))
 
@@ -90,8 +95,8 @@ def _computed(run: Run, nudge: int | None = None) -> pd.Series:
     return pd.DataFrame(rows, columns=[*INDEX, "value"]).set_index(INDEX).value
 
 
-def _parted(one: pd.Series, other: pd.Series, tolerance: float) -> pd.Series:
-    """Which values differ, or are missing on one side.
+def _away(one: pd.Series, other: pd.Series) -> pd.Series:
+    """How far apart values are; 1 for those that are missing on one side.
 
     What a network has none of is left out, or not a number beside networks that have it.
     """
@@ -99,13 +104,13 @@ def _parted(one: pd.Series, other: pd.Series, tolerance: float) -> pd.Series:
     a, b = one.reindex(index), other.reindex(index)
     missing = a.isna() & np.isinf(b) & ~index.isin(one.index)
     missing |= b.isna() & np.isinf(a) & ~index.isin(other.index)
-    return pd.Series(~same(a, b, tolerance), index) | missing
+    return pd.Series(apart(a, b), index).mask(missing, 1.0)
 
 
-def _rounding(parted: pd.Series, controls: list[pd.Series]) -> NDArray[np.bool_]:
-    """Where no larger share of values differs than rounding alone may change."""
-    shares = pd.concat([c.groupby(level=MOMENT).mean() for c in controls], axis=1).max(axis=1)
-    wide, found = shares.unstack("step"), parted.groupby(level=MOMENT).mean()
+def _rounding(away: pd.Series, controls: list[pd.Series]) -> NDArray[np.bool_]:
+    """Where values are no farther apart than rounding alone may take them."""
+    by_control = pd.concat([c.groupby(level=MOMENT).mean() for c in controls], axis=1)
+    wide, found = by_control.max(axis=1).unstack("step"), away.groupby(level=MOMENT).mean()
 
     def time(step: pd.Index) -> pd.Index:
         return step.where(step >= 0, np.inf)  # -1: the end, whenever that was
@@ -117,7 +122,7 @@ def _rounding(parted: pd.Series, controls: list[pd.Series]) -> NDArray[np.bool_]
     }
     limits = pd.concat(allowed, names=["step"]).reorder_levels(MOMENT)
     excused = found <= limits.reindex(found.index, fill_value=0.0)
-    moments = parted.index.droplevel("layer").reorder_levels(MOMENT)
+    moments = away.index.droplevel("layer").reorder_levels(MOMENT)
     return excused.reindex(moments).to_numpy()
 
 

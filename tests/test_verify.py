@@ -13,7 +13,7 @@ from initlab.models import MLP
 from initlab.spec import key
 from initlab.store import RECORDED, SCHEMA, Store, parts
 from initlab.train import SGD, Budget, Curves
-from initlab.verify import same, verify
+from initlab.verify import apart, verify
 from tests.sweep.test_sweep import LOOK, RUNS, TRAIN
 
 
@@ -161,7 +161,7 @@ def test_runs_differ_by_seed_only():
     [(_, _, _, one)] = sweep.execute([LOOK])
     [(_, _, _, two)] = sweep.execute([replace(LOOK, seed=99)])
     pairs = list(zip(one, two, strict=True))
-    assert sum(same(a[4], b[4], 1e-3) for a, b in pairs if a[3] == "length" and a[1] > 0) < 3
+    assert sum(apart(a[4], b[4]) <= 1e-3 for a, b in pairs if a[3] == "length" and a[1] > 0) < 3
 
 
 @pytest.mark.parametrize(("value", "found"), [(float("nan"), False), (0.5, True)])
