@@ -38,6 +38,8 @@ class Convolution(nn.Conv2d):
     left out there, and has the gradient 0 that it has in `nn.Conv2d`.
     """
 
+    __module__ = nn.Conv2d.__module__  # torch.fx does not look into what is in torch.nn
+
     def forward(self, x: Tensor) -> Tensor:
         """As `nn.Conv2d`, up to rounding."""
         if x.shape[-2:] != (1, 1) or self.groups > 1:

@@ -156,7 +156,7 @@ def _start(run: Run, module: nn.Module, device: str, nudge: int | None = None) -
 
 
 @lru_cache(maxsize=64)  # the runs of a group that start from one end are many
-def _ending(run: Run, device: str, nudge: int | None) -> dict[str, Tensor]:
+def _ending(run: Run, device: str, nudge: int | None = None) -> dict[str, Tensor]:
     """The parameters at the end of a run that other runs start from."""
     return _fit([run], device, nudge)[0].params
 
@@ -166,7 +166,7 @@ def _train(runs: Sequence[Run], device: str, nudge: int | None) -> list[Rows]:
     return [o.rows() for o in _fit(runs, device, nudge)]
 
 
-def _fit(runs: Sequence[Run], device: str, nudge: int | None) -> list[Outcome]:
+def _fit(runs: Sequence[Run], device: str, nudge: int | None = None) -> list[Outcome]:
     first = runs[0]
     assert first.data is not None and first.budget is not None
     module = first.model.build("meta")
