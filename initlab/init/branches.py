@@ -38,6 +38,13 @@ class Branch(NamedTuple):
     end: str
 
 
+class _Tracer(fx.Tracer):
+    """Does not look into layers with weights, be they torch's or somebody's own kind of these."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, WEIGHTED) or super().is_leaf_module(m, module_qualified_name)
+
+
 def branches(module: nn.Module) -> list[Branch]:
     """The residual branches of a network, in the order in which they are computed.
 
@@ -49,7 +56,7 @@ def branches(module: nn.Module) -> list[Branch]:
     ('block1.layer1.conv.weight', 'block1.layer2.conv.weight')
     """
     try:
-        graph = fx.Tracer().trace(module)
+        graph = _Tracer().trace(module)
     except Exception as error:  # whatever the module's own code raises when it meets a proxy
         raise ValueError(
             f"the residual branches of {type(module).__name__} cannot be read off: torch.fx does "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -31,32 +32,36 @@ def multiplier(trained: bool) -> nn.Module:
     return Multiplier() if trained else nn.Identity()
 
 
-class Convolution(nn.Conv2d):
-    """A convolution that keeps the size up to its stride, whose kernel may be larger than images.
+class OfPixels(nn.Conv2d):
+    """A convolution of images of one pixel, as `nn.Conv2d` up to rounding.
 
-    Of an image of one pixel only the middle of the kernel sees anything but padding: the rest is
-    left out there, and has the gradient 0 that it has in `nn.Conv2d`.
+    Only the middle of the kernel sees anything but padding there: the rest is left out, and has the
+    gradient 0 that it has in `nn.Conv2d`.
     """
 
-    __module__ = nn.Conv2d.__module__  # torch.fx does not look into what is in torch.nn
-
     def forward(self, x: Tensor) -> Tensor:
-        """As `nn.Conv2d`, up to rounding."""
-        if x.shape[-2:] != (1, 1) or self.groups > 1:
-            return super().forward(x)
+        """(B, channels, 1, 1) to such a one."""
         height, width = self.kernel_size
-        middle = self.weight[:, :, height // 2, width // 2]
+        # A copy: what a product rounds to depends on where in memory it finds its numbers.
+        middle = self.weight[:, :, height // 2, width // 2].contiguous()
         return F.linear(x.flatten(1), middle, self.bias)[..., None, None]
 
 
 def convolution(
-    before: int, after: int, norm: str, kernel: int = 3, stride: int = 1, groups: int = 1
-) -> Convolution:
-    """A convolution that keeps the size up to its stride.
+    before: int,
+    after: int,
+    norm: str,
+    kernel: int = 3,
+    stride: int = 1,
+    groups: int = 1,
+    pixel: bool = False,
+) -> nn.Conv2d:
+    """A convolution that keeps the size up to its stride; `pixel`: of images of one pixel.
 
     It has a bias only in networks without normalization, which would take it away again.
     """
-    return Convolution(
+    kind = OfPixels if pixel else nn.Conv2d
+    return kind(
         before,
         after,
         kernel,
@@ -72,14 +77,14 @@ def normalization(norm: str, channels: int) -> nn.Module:
     return nn.BatchNorm2d(channels) if norm == "batch" else nn.Identity()
 
 
-def conv_norm(before: int, after: int, norm: str, **how: int) -> OrderedDict[str, nn.Module]:
+def conv_norm(before: int, after: int, norm: str, **how: Any) -> OrderedDict[str, nn.Module]:
     """A convolution (`how` as for `convolution`) and its normalization."""
     return OrderedDict(
         conv=convolution(before, after, norm, **how), norm=normalization(norm, after)
     )
 
 
-def conv_norm_act(before: int, after: int, norm: str, act: str, **how: int) -> nn.Sequential:
+def conv_norm_act(before: int, after: int, norm: str, act: str, **how: Any) -> nn.Sequential:
     """A convolution (`how` as for `convolution`), its normalization and an activation."""
     return nn.Sequential(conv_norm(before, after, norm, **how) | {"act": Activation(act)})
 

@@ -14,11 +14,15 @@ from initlab.spec import spec
 class TwoConvolutions(nn.Module):
     """x + N(x), where N is two convolutions, each with normalization and activation."""
 
-    def __init__(self, width: int, norm: str, act: str, scaled: bool = False) -> None:
-        """N keeps the `width` and the size; `scaled`: times a number that is trained."""
+    def __init__(
+        self, width: int, norm: str, act: str, scaled: bool = False, pixel: bool = False
+    ) -> None:
+        """N keeps the `width` and the size, which may be one `pixel`; `scaled`: times a number that
+        is trained.
+        """
         super().__init__()
-        self.layer1 = conv_norm_act(width, width, norm, act)
-        self.layer2 = conv_norm_act(width, width, norm, act)
+        self.layer1 = conv_norm_act(width, width, norm, act, pixel=pixel)
+        self.layer2 = conv_norm_act(width, width, norm, act, pixel=pixel)
         self.multiplier = multiplier(scaled)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -59,7 +63,7 @@ class ResNet9(ModuleModel):
     def _chain(self) -> OrderedDict[str, nn.Module]:
         """See `ModuleModel._chain`."""
         w, norm, act = self.width, self.norm, self.activation
-        pixel = max(self.input_shape[1:]) < 16  # all that three poolings leave
+        pixel = max(self.input_shape[1:]) < 16  # all that three poolings leave of an image
         return OrderedDict(
             layer1=conv_norm_act(self.input_shape[0], w, norm, act),
             layer2=conv_norm_act(w, 2 * w, norm, act),
@@ -69,8 +73,8 @@ class ResNet9(ModuleModel):
             pool3=nn.MaxPool2d(2),
             layer4=conv_norm_act(4 * w, 8 * w, norm, act),
             pool4=nn.MaxPool2d(2),
-            block2=TwoConvolutions(8 * w, norm, act, self.multiplier),
-            pool=nn.Identity() if pixel else nn.AdaptiveMaxPool2d(1),
+            block2=TwoConvolutions(8 * w, norm, act, self.multiplier, pixel),
+            pool=nn.AdaptiveMaxPool2d(1),
             flatten=nn.Flatten(),
             head=nn.Linear(8 * w, self.outputs),
         )

@@ -120,3 +120,22 @@ def test_what_cannot_be_traced_is_refused_in_one_line():
 
     with pytest.raises(ValueError, match="branches of Choosing cannot be read off"):
         branches(Choosing())
+
+
+def test_own_kinds_of_layers_are_not_looked_into():
+    """Their computation may ask for the shape of the input, which tracing does not know."""
+
+    class Own(nn.Linear):
+        def forward(self, x):
+            return super().forward(x) if x.shape[-1] == 4 else x
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.own = Own(4, 4)
+
+        def forward(self, x):
+            return x + self.own(x)
+
+    [branch] = branches(Block())
+    assert branch.weights == ("own.weight",)
