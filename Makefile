@@ -29,7 +29,6 @@ book: run site ## Run the chapters and build the site into _build/html
 
 run: $(ENVIRONMENT)
 	@for notebook in $(NOTEBOOKS); do \
-		echo "running $$notebook ($(PRESET))"; \
 		$(BIN)/python -m initlab run $$notebook -p preset $(PRESET) || exit 1; \
 	done
 

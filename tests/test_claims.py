@@ -161,6 +161,61 @@ def test_intervals_are_repeatable():
     assert claims.interval(x) == claims.interval(x)
 
 
+def far_apart(x, y):
+    """No function of the mean alone, and none that takes many rows at once."""
+    return float(np.median(x) - y.max())
+
+
+@pytest.mark.parametrize(
+    ("sizes", "options"),
+    [
+        ([7], {}),
+        ([2], {"resamples": 1}),
+        ([300], {"statistic": np.median}),
+        ([40], {"statistic": lambda x: x.std(ddof=1), "resamples": 501}),
+        ([9, 30], {"statistic": far_apart}),
+        ([30, 30], {"statistic": far_apart, "paired": True}),
+        ([25, 25], {"statistic": lambda x, y, axis=None: (x / y).mean(axis), "paired": True}),
+        ([70_000], {"resamples": 9}),  # more values than are resampled at once
+    ],
+)
+def test_intervals_are_those_of_a_loop_over_resamples(sizes, options):
+    rng = np.random.default_rng(2)
+    samples = [rng.lognormal(size=n) for n in sizes]
+    options = {"statistic": np.mean, "paired": False, "resamples": 1999} | options
+    statistic, count = options["statistic"], options["resamples"]
+    rng = np.random.default_rng(0)
+    drawn = [rng.integers(0, n, (count, n)) for n in sizes[: 1 if options["paired"] else None]]
+    drawn *= len(sizes) // len(drawn)
+    values = [
+        statistic(*(x[rows[i]] for x, rows in zip(samples, drawn, strict=True)))
+        for i in range(count)
+    ]
+    expected = np.quantile(values, [0.025, 0.975])
+    assert claims.interval(*samples, **options) == pytest.approx(tuple(expected), rel=1e-13)
+
+
+def test_intervals_are_those_of_scipy():
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=12), rng.normal(size=17)
+    for samples, statistic in (([x], np.mean), ([x, y], far_apart)):
+        other = stats.bootstrap(
+            samples,
+            statistic,
+            vectorized=False,
+            n_resamples=1999,
+            method="percentile",
+            random_state=np.random.default_rng(0),
+        ).confidence_interval
+        here = claims.interval(*samples, statistic=statistic)
+        assert here == pytest.approx((other.low, other.high), rel=1e-13)
+
+
+def test_a_function_that_does_not_say_what_it_takes_is_called_for_each_resample():
+    low, high = claims.interval([1.0, 2.0, 4.0], statistic=max)
+    assert (low, high) == (1.0, 4.0)
+
+
 def test_means_of_groups():
     frame = pd.DataFrame({"d": [1, 1, 2], "value": [1.0, 3.0, 5.0]})
     means = claims.means(frame, ["d"])

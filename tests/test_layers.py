@@ -20,7 +20,7 @@ LAYERS = [
     ["measure"],
     ["store", "cluster"],
     ["sweep"],
-    ["verify", "parameters", "claims", "plot"],
+    ["verify", "parameters", "claims", "plot", "progress"],
     ["live", "notebook"],
     ["batch", "doctor"],
     ["cli"],

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy import stats
 
 #: Shares of the resamples below the two ends of an interval.
@@ -47,7 +48,8 @@ def interval(
     if all(np.ptp(a) == 0 for a in arrays):
         point = float(statistic(*arrays))
         return point, point
-    at_once, values = _takes_axis(statistic), []
+    at_once = _takes_axis(statistic)
+    values: list[ArrayLike] = []
     with warnings.catch_warnings():  # what they warn of is said by the interval itself
         warnings.simplefilter("ignore", stats.ConstantInputWarning)
         for drawn in _resampled(arrays, paired, resamples):
