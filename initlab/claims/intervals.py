@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 #: Shares of the resamples below the two ends of an interval.
 ENDS = (0.025, 0.975)
@@ -51,7 +51,7 @@ def interval(
     at_once = _takes_axis(statistic)
     values: list[ArrayLike] = []
     with warnings.catch_warnings():  # what they warn of is said by the interval itself
-        warnings.simplefilter("ignore", stats.ConstantInputWarning)
+        warnings.simplefilter("ignore", RuntimeWarning)
         for drawn in _resampled(arrays, paired, resamples):
             if at_once:
                 values.append(statistic(*drawn, axis=-1))
@@ -103,7 +103,7 @@ def share(values: Iterable[bool]) -> tuple[float, float]:
     held = [bool(v) for v in values]
     if not held:
         raise ValueError("a share needs one value or more, not 0")
-    result = stats.binomtest(sum(held), len(held)).proportion_ci(method="wilson")
+    result = scipy.stats.binomtest(sum(held), len(held)).proportion_ci(method="wilson")
     return float(result.low), float(result.high)
 
 

@@ -13,8 +13,8 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq
 
 from initlab.measure import quadrature
 from initlab.measure.quadrature import LARGEST, SMALLEST, Phi, slopes, values
@@ -207,7 +207,11 @@ def _c_star(phi: Phi, sigma_w: float, sigma_b: float, q: float) -> float:
     nearest = next((1 - d for d in 10.0 ** np.arange(-7, 0) if growth(1 - d) < 0), None)
     if nearest is None:
         return 1.0  # so little chaos that c* is 1 to these digits
-    return 0.0 if abs(growth(0.0)) <= _TINY else float(brentq(growth, 0.0, nearest, xtol=1e-13))
+    return (
+        0.0
+        if abs(growth(0.0)) <= _TINY
+        else float(scipy.optimize.brentq(growth, 0.0, nearest, xtol=1e-13))
+    )
 
 
 def correlation_length(phi: Phi, sigma_w: float, sigma_b: float = 0.0) -> float:
@@ -237,7 +241,7 @@ def edge_of_chaos(phi: Phi, sigma_b: float = 0.0) -> float:
             f"sigma_b = {sigma_b:g}: {phi!r} has no edge of chaos there"
         )
     low, high = sigmas[beyond[0] - 1], sigmas[beyond[0]]
-    return float(brentq(lambda s: chi_1(phi, s, sigma_b) - 1, low, high, xtol=1e-14))
+    return float(scipy.optimize.brentq(lambda s: chi_1(phi, s, sigma_b) - 1, low, high, xtol=1e-14))
 
 
 def phase_diagram(phi: Phi, sigma_w: ArrayLike, sigma_b: ArrayLike) -> pd.DataFrame:
