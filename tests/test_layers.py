@@ -20,7 +20,7 @@ LAYERS = [
     ["measure"],
     ["store", "cluster"],
     ["sweep"],
-    ["verify", "parameters", "claims", "plot", "progress"],
+    ["verify", "parameters", "claims", "plot", "progress", "ticks"],
     ["live", "notebook"],
     ["batch", "doctor"],
     ["cli"],
