@@ -204,15 +204,19 @@ def by_key(runs: Iterable[Run]) -> dict[str, Run]:
     return named
 
 
+#: What a tidy frame has of a stored row.
+COLUMNS = ("key", "network", "layer", "step", "statistic", "value", "seconds", "commit")
+
+
 def tidy(values: pd.DataFrame, named: dict[str, Run]) -> pd.DataFrame:
     """Stored rows with every field of their runs as columns, in the order of `named`."""
-    fields = pd.DataFrame(
-        [{"key": k, "_order": i, **flat(r)} for i, (k, r) in enumerate(named.items())]
-    )
-    columns = ["key", "network", "layer", "step", "statistic", "value", "seconds", "commit"]
-    found = values[columns].merge(fields, on="key")
+    place = pd.Index(named).get_indexer(values.key)
+    found = values[list(COLUMNS)].assign(_order=place)[place >= 0]
     order = ["_order", "statistic", "layer", "network", "step"]
-    return found.sort_values(order, kind="stable").drop(columns="_order").reset_index(drop=True)
+    found = found.sort_values(order, kind="stable", ignore_index=True)
+    fields = pd.DataFrame([flat(run) for run in named.values()])
+    of_each = fields.take(found.pop("_order")).reset_index(drop=True)
+    return pd.concat([found, of_each], axis="columns")
 
 
 def select(frame: pd.DataFrame, runs: Iterable[Run], statistic: str | None = None) -> pd.DataFrame:
