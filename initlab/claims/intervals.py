@@ -11,8 +11,7 @@ import pandas as pd
 import scipy
 from numpy.typing import ArrayLike
 
-#: Shares of the resamples below the two ends of an interval.
-ENDS = (0.025, 0.975)
+CONFIDENCE = 0.95
 #: Numbers of one sample that are resampled at once: what fits in a processor's cache is faster.
 AT_ONCE = 2**16
 
@@ -57,8 +56,18 @@ def interval(
                 values.append(statistic(*drawn, axis=-1))
             else:
                 values.append([float(statistic(*row)) for row in zip(*drawn, strict=True)])
-    low, high = np.quantile(np.concatenate(values), ENDS)
-    return float(low), float(high)
+        ordered, tail = np.sort(np.concatenate(values)), (1 - CONFIDENCE) / 2
+        return _quantile(ordered, tail), _quantile(ordered, 1 - tail)
+
+
+def _quantile(ordered: np.ndarray, share: float) -> float:
+    """The value below which a share of the values lies, linear between two of them; not a number
+    if one of them is not. Rounded as scipy's: numpy's may differ in the last digit.
+    """
+    place, part = divmod(share * len(ordered) + (1 - share), 1)
+    below, above = (ordered[min(max(int(i), 0), len(ordered) - 1)] for i in (place - 1, place))
+    found = (1 - part) * below + part * above
+    return float("nan") if np.isnan(ordered[-1]) else float(found)
 
 
 def _resampled(
