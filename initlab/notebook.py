@@ -22,11 +22,6 @@ from initlab.parameters import ParameterError, assigned, check_names, check_pres
 from initlab.progress import Tell, silent, telling
 
 KERNEL = "python3"
-#: Bytes of a folder's name with which the names of sockets in it fit everywhere: macOS takes 103.
-LONGEST = 90
-#: Threads that wait for each other sleep. By default they keep a core busy meanwhile, and where
-#: other programs want it, most of a chapter's time goes there.
-ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
 class NotebookError(Exception):
@@ -152,27 +147,6 @@ def _papermill() -> Any:
     return papermill
 
 
-def _sockets(folder: Path) -> dict[str, Any]:
-    """Settings of a kernel that is spoken to through files in a folder of its own, not over TCP,
-    which others on this machine could listen to.
-    """
-    if os.name != "posix" or len(os.fsencode(folder)) > LONGEST:
-        return {}
-    return {"KernelManager": {"transport": "ipc", "connection_file": str(folder / "kernel.json")}}
-
-
-@contextmanager
-def _environment() -> Iterator[None]:
-    """What a kernel that starts meanwhile inherits, unless the user says otherwise."""
-    added = {name: value for name, value in ENVIRONMENT.items() if name not in os.environ}
-    os.environ.update(added)
-    try:
-        yield
-    finally:
-        for name in added:
-            os.environ.pop(name, None)
-
-
 def execute(
     source: str,
     given: Mapping[str, Any],
@@ -190,11 +164,12 @@ def execute(
     papermill = _papermill()
     from jupyter_client.kernelspec import NoSuchKernel
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
-    from traitlets.config import Config
+
+    from initlab.execution import ENGINE, environment, sockets
 
     start, stopped = time.perf_counter(), None
     cells = code_cells(source) + bool(given)  # papermill puts the parameters into one of their own
-    with _laid_down(source) as file, _environment(), telling(tell, cells) as begin:
+    with _laid_down(source) as file, environment(), telling(tell, cells) as begin:
         out = file.with_name("executed.ipynb")
         try:
             papermill.execute_notebook(
@@ -205,7 +180,8 @@ def execute(
                 progress_bar=False,
                 execution_timeout=timeout,
                 cwd=folder if Path(folder).is_dir() else None,
-                config=Config(_sockets(file.parent)),
+                engine_name=ENGINE,
+                config=sockets(file.parent),
                 on_cell_execute=begin,
             )
         except papermill.PapermillExecutionError as error:

@@ -20,7 +20,7 @@ LAYERS = [
     ["measure"],
     ["store", "cluster"],
     ["sweep"],
-    ["verify", "parameters", "claims", "plot", "progress", "ticks"],
+    ["verify", "parameters", "claims", "plot", "progress", "ticks", "execution"],
     ["live", "notebook"],
     ["batch", "doctor"],
     ["cli"],

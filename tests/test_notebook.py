@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
+from papermill.engines import NotebookExecutionManager
 
-from initlab import notebook
+from initlab import execution, notebook
 from initlab.notebook import (
     NotebookError,
     check,
@@ -111,9 +112,27 @@ def test_a_kernel_opens_no_port_and_does_not_warn(tmp_path, monkeypatch, capfd):
     assert capfd.readouterr().err == ""
     assert "OMP_WAIT_POLICY" not in os.environ
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
-    monkeypatch.setattr(notebook, "LONGEST", 1)
+    monkeypatch.setattr(execution, "LONGEST", 1)
     run(tiny(tmp_path, KERNEL), out, {})
     assert printed(out).split() == ["tcp", "ACTIVE"]
+
+
+@pytest.mark.notebook
+def test_a_copy_is_saved_once_and_whole_where_a_cell_stops(tmp_path, monkeypatch):
+    saved = []
+    save = NotebookExecutionManager.save
+
+    def counted(manager, **options):
+        saved.append(manager.output_path)
+        return save(manager, **options)
+
+    monkeypatch.setattr(NotebookExecutionManager, "save", counted)
+    out = tmp_path / "copy.ipynb"
+    run(tiny(tmp_path), out, {"folder": str(tmp_path)})
+    assert len([path for path in saved if path]) == 2, "when it starts, and at its end"
+    with pytest.raises(NotebookError, match="took longer than 1 seconds"):
+        run(tiny(tmp_path, f"print('before')\n{BODY}"), out, {"wait": 60}, timeout=1)
+    assert "before" in printed(failed_copy(out))
 
 
 @pytest.mark.notebook
