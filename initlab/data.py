@@ -1,8 +1,9 @@
 """Named data sets as tensors that live on the device.
 
-`digits` and `gaussian` are always there. `mnist`, `fashion_mnist`, `cifar10`, `cifar100` and
-`emnist` are read by torchvision's classes from files that `initlab.files` has checked or had
-downloaded; `hasy` and `tiny_imagenet` are read where a user has put them (`initlab.pictures`).
+`digits` and `gaussian` are always there, and so are the first samples of `mnist`, `fashion_mnist`
+and `emnist` (`initlab.packaged`). Larger parts of these, `cifar10` and `cifar100` are read by
+torchvision's classes from files that `initlab.files` has checked or had downloaded; `hasy` and
+`tiny_imagenet` are read where a user has put them (`initlab.pictures`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from initlab import pictures
+from initlab import packaged, pictures
 from initlab.files import DataError, ensure, root, torchvision_class
 from initlab.spec import spec
 
@@ -65,7 +66,7 @@ class Data:
     training samples in use. `gaussian` has no pixels: "unit" and "raw" leave it as it is, and
     each of its features is a channel. `train` and `test` take the first so many samples of one
     fixed permutation, so that a small subset is part of a larger one; None takes all, in the
-    order of the set.
+    order of the set. Small subsets of some sets ship with the package: see `packaged`.
 
     `classes` keeps the samples of these classes, which become 0, 1, … in the order given; sizes
     then count what is kept. `side` averages images down to `side` × `side` pixels, before they are
@@ -149,6 +150,21 @@ class Data:
         return (channels, *pixels) if self.side is None else (channels, self.side, self.side)
 
     @property
+    def packaged(self) -> bool:
+        """Whether all samples in use ship with the package, so that no file is needed.
+
+        >>> Data("mnist", train=1000, test=500).packaged, Data("mnist").packaged
+        (True, False)
+        """
+        if self.name not in packaged.SIZES:
+            return self.name in ("digits", "gaussian")
+        if self.classes is not None or self.train is None:
+            return False
+        test = self.test or 0
+        held = test if self.validation else self.held
+        return packaged.holds(self.name, self.train + held, 0 if self.validation else self.test)
+
+    @property
     def outputs(self) -> int:
         """Number of classes."""
         return CLASSES[self.name] if self.classes is None else len(self.classes)
@@ -192,7 +208,7 @@ def load(data: Data | str, device: str | torch.device = "cpu") -> DataSet:
     """The data set on `device`; a second call with the same arguments gives the same object.
 
     Raises `DataError` when the files are missing and cannot be downloaded, or are truncated or
-    corrupt, and `ValueError` for an unknown name.
+    corrupt, and `ValueError` for an unknown name. Samples that ship with the package need no files.
 
     >>> load("digits").train.x.shape
     torch.Size([1437, 1, 8, 8])
@@ -220,17 +236,19 @@ def _load(data: Data, device: str) -> DataSet:
 
 def _samples(data: Data) -> list[Arrays]:
     """The samples in use, for training, for testing, and those that are held back if any are."""
-    train, test = _splits(data)
+    ships = data.packaged and data.name in packaged.SIZES
+    train, test = packaged.read(data.name) if ships else _splits(data)
+    first = _leading if ships else _first
     if data.classes is not None:
         new = np.full(CLASSES[data.name], -1)
         new[list(data.classes)] = np.arange(len(data.classes))
         train, test = (_kept(samples, new) for samples in (train, test))
     more = data.test or 0 if data.validation else data.held
     if not more or data.train is None:
-        return [_first(train, data.train, 0), _first(test, data.test, 1)]
-    x, y = _first(train, data.train + more, 0)
+        return [first(train, data.train, 0), first(test, data.test, 1)]
+    x, y = first(train, data.train + more, 0)
     used, held = (x[: data.train], y[: data.train]), (x[data.train :], y[data.train :])
-    return [used, held] if data.validation else [used, _first(test, data.test, 1), held]
+    return [used, held] if data.validation else [used, first(test, data.test, 1), held]
 
 
 def _splits(data: Data) -> tuple[Arrays, Arrays]:
@@ -281,6 +299,12 @@ def _first(samples: Arrays, n: int | None, seed: int) -> Arrays:
         raise ValueError(f"{n} samples were asked for, but the chosen classes have {len(y)}")
     chosen = _draws(seed).permutation(len(y))[:n]
     return x[chosen], y[chosen]
+
+
+def _leading(samples: Arrays, n: int | None, seed: int) -> Arrays:
+    """`_first` of samples that lie in the order of its permutation already."""
+    x, y = samples
+    return x[:n], y[:n]
 
 
 def _digits() -> tuple[Arrays, Arrays]:

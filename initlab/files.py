@@ -19,6 +19,8 @@ from typing import Any
 
 import platformdirs
 
+from initlab import packaged
+
 # Files of the MNIST family: shape of what they hold, and the md5 of the file as torchvision
 # unpacks it (torchvision itself knows only the md5s of the packed files): MNIST, Fashion-MNIST.
 IDX = {
@@ -270,6 +272,18 @@ def ensure(name: str, here: Path) -> None:
         f"Either {first}load it again with a net connection, and torchvision downloads it; or put "
         "the files there yourself, or point the environment variable INITLAB_DATA to a "
         f"torchvision root that has them ({folder}/ with {', '.join(files)})."
+        f"{_ships(name)}"
+    )
+
+
+def _ships(name: str) -> str:
+    """What of a set needs no file, as a sentence; nothing if all of it does."""
+    if name not in packaged.SIZES:
+        return ""
+    train, test = packaged.SIZES[name]
+    return (
+        f" Or take at most {train:,} training and {test:,} test samples, which ship with the "
+        f'package: Data("{name}", train={train}, test={test}).'
     )
 
 

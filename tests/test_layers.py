@@ -12,7 +12,18 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "initlab"
 #: Layers of the package, lowest first. Modules of one line may use each other.
 LAYERS = [
-    ["spec", "files", "pictures", "data", "augment", "noise", "threads", "devices", "precision"],
+    [
+        "spec",
+        "files",
+        "packaged",
+        "pictures",
+        "data",
+        "augment",
+        "noise",
+        "threads",
+        "devices",
+        "precision",
+    ],
     ["models"],
     ["init"],
     ["reinit"],
