@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from initlab.data import Data, DataError, load
+from initlab.data import Data, load
 from initlab.live.samples import CLASSES, SETS, Samples, made, samples
 from initlab.noise import LabelNoise
 
@@ -48,12 +48,9 @@ def test_a_file_holds_what_was_packed(name):
     assert raw[-2] + 256 * raw[-1] == found.rank[-1]
 
 
+@pytest.mark.data("fashion_mnist")
 def test_fashion_is_what_the_package_would_make():
-    try:
-        fresh = made("fashion")
-    except DataError:
-        pytest.skip("Fashion-MNIST is not here and could not be fetched")
-    assert fresh.packed() == samples("fashion").packed()
+    assert made("fashion").packed() == samples("fashion").packed()
 
 
 def test_an_unknown_set_is_refused():
