@@ -168,7 +168,7 @@ def test_loading_twice_gives_the_same_object():
 
 
 @pytest.mark.parametrize("name", EMBEDDED)
-@settings(max_examples=10, deadline=None, derandomize=True)
+@settings(max_examples=10)
 @given(train=st.integers(2, 1_437))
 def test_standard_is_mean_0_and_sd_1_per_channel(name, train):
     x = load(Data(name, "standard", train=train)).train.x.double().transpose(0, 1).flatten(1)
@@ -200,7 +200,7 @@ def test_gaussian_has_no_pixels_to_scale():
     assert torch.equal(load("gaussian").train.x, load(Data("gaussian", "raw")).train.x)
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=20)
 @given(small=st.integers(1, 360), large=st.integers(1, 360))
 def test_a_small_subset_is_part_of_a_larger_one(small, large):
     small, large = sorted((small, large))

@@ -17,7 +17,7 @@ from tests.guard import sitecustomize
 
 ROOT = Path(__file__).parent.parent
 #: An address that is nobody's, and a name that has none (RFC 5737, RFC 2606).
-FAR, NAME = "192.0.2.1", "example.invalid"
+FAR, NAME = "198.51.100.1", "example.invalid"
 REFUSED = f"tests reach nothing but this machine, not {FAR}"
 CONNECT = f"import socket; socket.create_connection(('{FAR}', 9), timeout=1)"
 
