@@ -145,7 +145,7 @@ def test_a_paired_interval_uses_the_pairs():
 
 
 @given(rate=st.floats(0.02, 0.98), n=st.integers(5, 40))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_the_interval_of_a_share_covers_it(rate, n):
     """Over all outcomes of n trials, by how likely they are; Wilson's dips to 0.83."""
     chances = stats.binom.pmf(np.arange(n + 1), n, rate)
