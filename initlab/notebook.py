@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -74,12 +75,12 @@ def value(text: str) -> Any:
     """A parameter as one writes it on a command line: YAML, with Python's None and 1e-3.
 
     Raises `ParameterError` for what is neither a number, a text, a truth value, None nor a list
-    of those.
+    of those, and `NotebookError` where there is nothing that runs notebooks.
 
     >>> [value(t) for t in ("3", "1e-3", "True", "None", "cpu", "[relu, tanh]")]
     [3, 0.001, True, None, 'cpu', ['relu', 'tanh']]
     """
-    import yaml
+    yaml = _needed("yaml")
 
     class Loader(yaml.SafeLoader):
         """YAML 1.1 takes None and 1e-3 for texts."""
@@ -114,18 +115,18 @@ def _laid_down(source: str) -> Iterator[Path]:
 def check(source: str, given: Mapping[str, Any]) -> None:
     """Raise `ParameterError` for parameters and presets that the notebook does not take."""
     with _laid_down(source) as file:
-        check_names(set(given), set(_papermill().inspect_notebook(str(file))))
+        check_names(set(given), set(_needed("papermill").inspect_notebook(str(file))))
     check_preset(given.get("preset", "laptop"))
 
 
-def _papermill() -> Any:
+def _needed(module: str) -> Any:
+    """papermill, or what it brings."""
     try:
-        import papermill
+        return import_module(module)
     except ImportError:
         raise NotebookError(
             "notebooks are run by papermill, which is not installed: pip install 'initlab[book]'"
         ) from None
-    return papermill
 
 
 def execute(
@@ -141,7 +142,7 @@ def execute(
     `timeout` is in seconds and for one cell. Raises `NotebookError` when no kernel can be had;
     a notebook that stops is not an error here but told by the result.
     """
-    papermill = _papermill()
+    papermill = _needed("papermill")
     from jupyter_client.kernelspec import NoSuchKernel
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
