@@ -15,13 +15,14 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from initlab.parameters import ParameterError, check_names, check_preset
 
 KERNEL = "python3"
+#: What is said where papermill is missing, or YAML, which it brings.
+NO_PAPERMILL = "notebooks are run by papermill, which is not installed: pip install 'initlab[book]'"
 
 
 class NotebookError(Exception):
@@ -80,7 +81,10 @@ def value(text: str) -> Any:
     >>> [value(t) for t in ("3", "1e-3", "True", "None", "cpu", "[relu, tanh]")]
     [3, 0.001, True, None, 'cpu', ['relu', 'tanh']]
     """
-    yaml = _needed("yaml")
+    try:
+        import yaml
+    except ImportError:
+        raise NotebookError(NO_PAPERMILL) from None
 
     class Loader(yaml.SafeLoader):
         """YAML 1.1 takes None and 1e-3 for texts."""
@@ -115,18 +119,16 @@ def _laid_down(source: str) -> Iterator[Path]:
 def check(source: str, given: Mapping[str, Any]) -> None:
     """Raise `ParameterError` for parameters and presets that the notebook does not take."""
     with _laid_down(source) as file:
-        check_names(set(given), set(_needed("papermill").inspect_notebook(str(file))))
+        check_names(set(given), set(_papermill().inspect_notebook(str(file))))
     check_preset(given.get("preset", "laptop"))
 
 
-def _needed(module: str) -> Any:
-    """papermill, or what it brings."""
+def _papermill() -> Any:
     try:
-        return import_module(module)
+        import papermill
     except ImportError:
-        raise NotebookError(
-            "notebooks are run by papermill, which is not installed: pip install 'initlab[book]'"
-        ) from None
+        raise NotebookError(NO_PAPERMILL) from None
+    return papermill
 
 
 def execute(
@@ -142,7 +144,7 @@ def execute(
     `timeout` is in seconds and for one cell. Raises `NotebookError` when no kernel can be had;
     a notebook that stops is not an error here but told by the result.
     """
-    papermill = _needed("papermill")
+    papermill = _papermill()
     from jupyter_client.kernelspec import NoSuchKernel
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
