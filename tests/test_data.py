@@ -391,6 +391,31 @@ def assert_both_remedies(message: str) -> None:
     assert "\n" not in message
 
 
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("raise ModuleNotFoundError('No module named torchvision')", "No module named torchvision"),
+        ("raise RuntimeError('operator torchvision::nms does not exist')", "nms does not exist"),
+    ],
+    ids=["missing", "made for another torch"],
+)
+def test_without_torchvision_its_remedy_is_told(root, refused, monkeypatch, tmp_path, line, says):
+    """Whatever else is missing: torchvision is what would fetch it."""
+    for name in [n for n in sys.modules if n.partition(".")[0] == "torchvision"]:
+        monkeypatch.delitem(sys.modules, name)
+    (tmp_path / "torchvision.py").write_text(line)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert data.load("digits").features == 64
+    with pytest.raises(DataError) as error:
+        load("mnist")
+    message = str(error.value)
+    assert message.startswith("mnist is read by torchvision") and says in message
+    version = torch.__version__.partition("+")[0]
+    assert message.endswith(f"pip install torchvision torch=={version}")
+    assert error.value.__suppress_context__ and not refused
+    assert not list(root.iterdir())
+
+
 def test_train_and_test_files_mixed_up(root):
     """Right magic number, another count."""
     folder = root / "MNIST/raw"
