@@ -1,4 +1,4 @@
-"""Shared by all tests: no network, no real data but what is asked for, and what is made only once."""
+"""Shared by all tests: no network, no real data but what is asked for, and what is made once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from initlab import files
 from initlab.devices import present
@@ -20,8 +20,10 @@ from tests.smoke import smoke
 #: Where INITLAB_DATA pointed before the tests: for those that are marked `data`.
 GIVEN = "INITLAB_TESTS_DATA"
 
-# A deadline would measure the machine, and new examples in each run blame whoever comes next.
-settings.register_profile("initlab")
+# Times are those of the machine, too, and new examples in each run blame whoever comes next.
+settings.register_profile(
+    "initlab", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
 settings.load_profile("initlab")
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: threads would be in the way
     torch.set_num_threads(1)
