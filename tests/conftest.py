@@ -16,6 +16,7 @@ from initlab import files
 from initlab.devices import present
 from tests.guard import sitecustomize
 from tests.smoke import smoke
+from tests.units import Units, is_a_chapter
 
 #: Where INITLAB_DATA pointed before the tests: for those that are marked `data`.
 GIVEN = "INITLAB_TESTS_DATA"
@@ -47,6 +48,20 @@ def pytest_configure(config: pytest.Config) -> None:
         "INITLAB_DATA": str(Path(own.name, "data")),
         "INITLAB_STORE": str(Path(own.name, "store")),
     }
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Chapters first: others wait for them, and nothing that is long comes last."""
+    items.sort(key=lambda item: not is_a_chapter(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log):
+    """Share the tests among processes as `tests.units` says, in their order."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    config.option.loadscopereorder = False
+    return Units(config, log)
 
 
 @cache
