@@ -32,7 +32,7 @@ LAYERS = [
     ["store", "cluster"],
     ["sweep"],
     ["verify", "parameters", "claims", "plot"],
-    ["live", "notebook"],
+    ["studies", "live", "notebook"],
     ["batch", "doctor"],
     ["cli"],
     ["__main__"],
