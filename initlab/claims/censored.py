@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from initlab.claims.estimates import Estimate, Sample, _array, difference, mean, unknown
+from initlab.claims.estimates import FEWEST, Estimate, Sample, difference, mean, sample, unknown
 
 
 def restricted_mean(times: Sample, horizon: float) -> Estimate:
@@ -13,13 +13,17 @@ def restricted_mean(times: Sample, horizon: float) -> Estimate:
         horizon: up to which was watched, in the unit of the times.
 
     Returns:
-        The estimate. If no replicate arrived in time nothing is known but that.
+        The estimate. Nothing is known where no replicate arrived in time, and where some did not
+        and there are fewer than eight.
 
     Raises:
         ValueError: for an empty sample and a horizon that is not positive.
     """
     x = _cut(times, horizon)
-    return unknown(horizon, x.size) if (x >= horizon).all() else mean(x)
+    late = x >= horizon
+    if late.all() or (late.any() and x.size < FEWEST):
+        return unknown(float(x.mean()), x.size)
+    return mean(x)
 
 
 def restricted_difference(
@@ -28,7 +32,8 @@ def restricted_difference(
     """Difference of restricted means, `first` − `second`.
 
     Two that have both not arrived are not equal, they are not known: such pairs are left out, and
-    if of both samples none arrived the difference is unknown.
+    if of both samples none arrived the difference is unknown. So it is where some did not arrive
+    and there are fewer than eight replicates.
 
     Args:
         first: times, one per replicate.
@@ -42,14 +47,21 @@ def restricted_difference(
     x, y = _cut(first, horizon), _cut(second, horizon)
     if not pairs:
         none = (x >= horizon).all() and (y >= horizon).all()
-        return unknown(0.0, min(x.size, y.size)) if none else difference(x, y)
+        few = min(x.size, y.size) < FEWEST and ((x >= horizon).any() or (y >= horizon).any())
+        if none or few:
+            return unknown(float(x.mean() - y.mean()), min(x.size, y.size))
+        return difference(x, y)
     if x.size != y.size:
         raise ValueError(f"pairs need as many of each, not {x.size} and {y.size}")
     seen = (x < horizon) | (y < horizon)
-    return mean((x - y)[seen]) if seen.any() else unknown(0.0, 0)
+    if not seen.any():
+        return unknown(0.0, 0)
+    kept = (x - y)[seen]
+    few = x.size < FEWEST and ((x >= horizon).any() or (y >= horizon).any())
+    return unknown(float(kept.mean()), kept.size) if few else mean(kept)
 
 
 def _cut(times: Sample, horizon: float):
     if not horizon > 0:
         raise ValueError(f"a horizon is a time > 0, not {horizon!r}")
-    return _array(times).clip(max=horizon)
+    return sample(times).clip(max=horizon)

@@ -21,6 +21,8 @@ IntervalAt: TypeAlias = Callable[[float], Interval]
 
 #: Two-sided error of the intervals that are printed.
 ERROR = 0.05
+#: With fewer replicates, intervals by resampling and of censored times do not cover what they say.
+FEWEST = 8
 #: What is known of a number where there are too few replicates for an interval.
 UNKNOWN: Interval = (-inf, inf)
 
@@ -75,10 +77,11 @@ def unknown(value: float = nan, n: int = 0) -> Estimate:
     return Estimate(float(value), n)
 
 
-def _array(sample: Sample, what: str = "a sample") -> np.ndarray:
-    x = np.asarray(sample, dtype=float)
+def sample(values: Sample) -> np.ndarray:
+    """One number per replicate, (n,) float64; raises `ValueError` for another shape and none."""
+    x = np.asarray(values, dtype=float)
     if x.ndim != 1 or x.size == 0:
-        raise ValueError(f"{what} is a list of one number per replicate, not of shape {x.shape}")
+        raise ValueError(f"a sample is a list of one number per replicate, not of shape {x.shape}")
     return x
 
 
@@ -97,11 +100,11 @@ def _student(
     return Estimate(back(value) if back else value, n, at)
 
 
-def mean(sample: Sample) -> Estimate:
+def mean(values: Sample) -> Estimate:
     """Mean over replicates, with Student's t.
 
     Args:
-        sample: one number per replicate, (n,).
+        values: one number per replicate, (n,).
 
     Raises:
         ValueError: for an empty sample.
@@ -109,7 +112,7 @@ def mean(sample: Sample) -> Estimate:
     >>> [round(end, 2) for end in mean([1.0, 2.0, 3.0]).interval()]
     [-0.48, 4.48]
     """
-    x = _array(sample)
+    x = sample(values)
     se = x.std(ddof=1) / sqrt(x.size) if x.size > 1 else nan
     return _student(float(x.mean()), float(se), x.size - 1, x.size)
 
@@ -120,7 +123,7 @@ def paired(first: Sample, second: Sample) -> Estimate:
     Raises:
         ValueError: for samples of different sizes.
     """
-    x, y = _array(first), _array(second)
+    x, y = sample(first), sample(second)
     if x.size != y.size:
         raise ValueError(
             f"pairs need as many of the one as of the other, not {x.size} and {y.size}"
@@ -137,7 +140,7 @@ def _welch(variances: Sequence[float], sizes: Sequence[int]) -> tuple[float, flo
 
 def difference(first: Sample, second: Sample) -> Estimate:
     """Mean of `first` minus mean of `second`, independent samples, with Welch's t."""
-    x, y = _array(first), _array(second)
+    x, y = sample(first), sample(second)
     value, n = float(x.mean() - y.mean()), min(x.size, y.size)
     if n < 2:
         return unknown(value, n)
@@ -156,7 +159,7 @@ def ratio(first: Sample, second: Sample, *, pairs: bool = False) -> Estimate:
     Raises:
         ValueError: for means that are not positive, and pairs of different sizes.
     """
-    x, y = _array(first), _array(second)
+    x, y = sample(first), sample(second)
     if x.mean() <= 0 or y.mean() <= 0:
         raise ValueError(f"a ratio needs positive means, not {x.mean():.4g} and {y.mean():.4g}")
     value, n = log(x.mean() / y.mean()), min(x.size, y.size)
@@ -173,13 +176,13 @@ def ratio(first: Sample, second: Sample, *, pairs: bool = False) -> Estimate:
     return _student(value, se, df, n, exp)
 
 
-def geometric_mean(sample: Sample) -> Estimate:
+def geometric_mean(values: Sample) -> Estimate:
     """Geometric mean over replicates: Student's t on the logarithms.
 
     Raises:
         ValueError: for numbers that are not positive.
     """
-    x = _array(sample)
+    x = sample(values)
     if (x <= 0).any():
         raise ValueError("a geometric mean needs positive numbers")
     inner = mean(np.log(x))

@@ -9,14 +9,12 @@ from math import sqrt
 import numpy as np
 from scipy import stats
 
-from initlab.claims.estimates import UNKNOWN, Estimate, Interval, Sample, _array, unknown
+from initlab.claims.estimates import FEWEST, UNKNOWN, Estimate, Interval, Sample, sample, unknown
 
 #: Resamples of a bootstrap, and at most so many numbers drawn at once.
 RESAMPLES, AT_ONCE = 1999, 2**22
-#: With fewer replicates than this a resampled interval does not cover what it says.
-FEWEST = 8
 #: Up to this many differences all sign flips are counted.
-FEW_FLIPS = 14
+FEW_FLIPS = 12
 
 
 def bca(
@@ -132,7 +130,7 @@ def sign_flips(differences: Sample) -> Estimate:
     Args:
         differences: one number per pair, (n,). With fewer than six no interval of 95 % exists.
     """
-    d = _array(differences)
+    d = sample(differences)
     n = d.size
     if n <= FEW_FLIPS:
         subsets = np.array([s for s in product((False, True), repeat=n) if any(s)])
