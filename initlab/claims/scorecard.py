@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -103,15 +103,26 @@ def details(c: dict[str, Any]) -> str:
     )
 
 
-def table(claims: Sequence[dict[str, Any]]) -> str:
-    """An HTML table of plain claims; each row opens to its criteria."""
+def table(
+    claims: Sequence[dict[str, Any]], links: Callable[[dict[str, Any]], str] | None = None
+) -> str:
+    """An HTML table of plain claims; each row opens to its criteria.
+
+    Args:
+        claims: as `JudgedClaim.plain` gives them.
+        links: what is shown under a claim's statement, as HTML.
+    """
     rows = []
     for c in claims:
         top = leading(c)
+        bounds_by = " ".join(sorted({k["bound_by"] for k in c["criteria"]}))
+        below = links(c) if links else ""
         asked = "<br><small>asked afterwards</small>" if c["asked"] == "afterwards" else ""
         rows.append(
-            f"<tr id='claim-{c['id']}'><th scope='row'>{c['id']}</th>"
-            f"<td>{html.escape(c['statement'])}{details(c)}</td>"
+            f"<tr id='claim-{c['id']}' data-study='{c['study']}' data-asked='{c['asked']}' "
+            f"data-verdict='{c['verdict']}' data-bound='{bounds_by}'>"
+            f"<th scope='row'>{c['id']}</th>"
+            f"<td>{html.escape(c['statement'])}{below}{details(c)}</td>"
             f"<td>{html.escape(c['said'])}<br><small>{html.escape(c['source'])}</small></td>"
             f"<td><b>{measured(top)}</b><br><small>{html.escape(top['what'])}</small></td>"
             f"<td>{top['n']:,}</td>"
