@@ -7,14 +7,15 @@ or exit status, and what the message must say.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from initlab import data, files
-from initlab.claims import Check, Claim, interval, publish, share
+from initlab import claims, data, files
+from initlab.claims import publish
 from initlab.cli import main
 from initlab.data import Data, DataError, load
 from initlab.init import (
@@ -35,7 +36,7 @@ from initlab.measure.inspection import inspect
 from initlab.measure.layers import units
 from initlab.models import MLP, ConvNet, ResidualMLP
 from initlab.notebook import value
-from initlab.parameters import ParameterError, read
+from initlab.parameters import ParameterError, Settings, read
 from initlab.spec import from_plain, to_plain
 from initlab.store import Store, StoreError
 from initlab.sweep import Run, from_json, grid, groups, run
@@ -50,13 +51,15 @@ MODEL = MLP((3,))
 LOOK = Run(MODEL, HeNormal(), measure=Lengths())
 IMAGE = Run(MLP((3,), inputs=64), HeNormal(), Data("digits"), measure=Lengths(image=5000))
 TRAIN = Run(MODEL, HeNormal(), Data("digits"), budget=Budget(epochs=1))
-CLAIM = {"id": "H1", "study": "s", "statement": "", "paper": "", "n": 0, "seconds": 0.0}
 GIVEN = {"preset": "smoke", "device": "cpu", "seed": 0, "engine": "local", "recorded": True}
-PRESETS = {"smoke": {"depths": (5,)}}
 
 
-def claim(**fields) -> Claim:
-    return Claim(**{**CLAIM, "preset": "laptop", "checks": (), **fields})
+@dataclass(frozen=True, kw_only=True)
+class Chapter(Settings):
+    depths: tuple[int, ...] = (5,)
+
+
+PRESETS = {"smoke": Chapter(preset="smoke")}
 
 
 def injected(text: str) -> dict:
@@ -234,19 +237,19 @@ PYTHON = {
         "choose another folder with INITLAB_STORE",
     ),
     # claims
-    "bounds": (lambda: Check("c", 1.0, 2, 1), ValueError, "ever to hold, not 2 and 1"),
-    "a preset": (lambda: claim(preset="huge"), ParameterError, "'huge'; choose one of smoke"),
-    "a headline": (
-        lambda: claim(checks=(Check("c", 1.0),), headline=3),
-        ValueError,
-        "index of one of 1 checks, not 3",
+    "no sample": (lambda: claims.mean([]), ValueError, "not of shape (0,)"),
+    "a table": (lambda: claims.mean([[1.0]]), ValueError, "one number per replicate"),
+    "no pairs": (lambda: claims.paired([1, 2], [1]), ValueError, "not 2 and 1"),
+    "a ratio": (lambda: claims.ratio([-1, 0], [1, 2]), ValueError, "positive means, not -0.5"),
+    "a share of nothing": (lambda: claims.share([]), ValueError, "one value or more, not 0"),
+    "a horizon": (lambda: claims.restricted_mean([1.0], -1), ValueError, "time > 0, not -1"),
+    "no replicates": (lambda: claims.bca(max), ValueError, "one replicate or more, not []"),
+    "a study": (lambda: claims.study("s"), claims.RegistryError, "unknown study 's'; known: "),
+    "no registry": (
+        lambda: claims.registry.parse("study = 3", "s"),
+        claims.RegistryError,
+        "s.toml: title must be given",
     ),
-    "no checks": (lambda: claim().plain(), ValueError, "claim H1 has no checks; give it one"),
-    "no sample": (interval, ValueError, "one or more values each, not sizes []"),
-    "an empty one": (lambda: interval([1, 2], []), ValueError, "not sizes [2, 0]"),
-    "no pairs": (lambda: interval([1, 2], [1], paired=True), ValueError, "not of sizes [2, 1]"),
-    "resamples": (lambda: interval([1, 2], resamples=0), ValueError, "must be ≥ 1, not 0"),
-    "a share of nothing": (lambda: share([]), ValueError, "needs one value or more, not 0"),
     "smoke": (lambda: publish([{"preset": "smoke"}]), ValueError, "of the laptop preset are"),
     # parameters
     "chapter": (lambda: read({}, PRESETS), ParameterError, "has no preset, device, seed, engine"),

@@ -54,9 +54,10 @@ def test_claims_as_json(capsys):
     assert main(["claims", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
     assert listed == claims.published()
-    wanted = {"id", "study", "statement", "paper", "ours", "interval", "n", "preset"}
-    wanted |= {"verdict", "seconds"}
-    assert all(wanted <= set(c) for c in listed)
+    wanted = "id study statement source said asked verdict n seconds settles criteria"
+    assert all(set(wanted.split()) <= set(c) for c in listed)
+    wanted = "what value interval exact low high bound_by part outcome n"
+    assert all(set(wanted.split()) <= set(k) for c in listed for k in c["criteria"])
 
 
 def test_claims_as_text(capsys):
