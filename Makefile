@@ -7,6 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 ENVIRONMENT := $(VENV)/.installed
 PEERS := $(VENV)/.peers
+RUNNER := .fresh/$(notdir $(PYTHON))/.installed
+RUN_FRESH := $(dir $(RUNNER))bin/python -m pytest -s --noconftest tests/fresh.py
 MODULES := node_modules/.package-lock.json
 VENDOR := book/_static/vendor/require.js
 LIVE := book/_static/live/live.js
@@ -17,7 +19,7 @@ export PATH := $(PATH):$(CURDIR)/$(BIN)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help env book run site test lint smoke lab serve live bench vendor widget graphs clean
+.PHONY: help env book run site test lint smoke fresh lowest lab serve live bench vendor widget graphs clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -51,6 +53,14 @@ lint: $(ENVIRONMENT)
 smoke: $(ENVIRONMENT) ## Every notebook at the smoke preset, computed
 	$(BIN)/python -m pytest -m notebook
 
+# The package as others have it, in an environment that is gone afterwards: no extra, true versions.
+# What runs it is apart and small, for two times torch do not fit on a machine of GitHub's.
+fresh: $(RUNNER) ## The wheel alone, with the newest versions: every notebook, the tests
+	$(RUN_FRESH)
+
+lowest: $(RUNNER) ## The same with the lowest versions that pyproject.toml allows
+	VERSIONS=lowest $(RUN_FRESH)
+
 lab: $(ENVIRONMENT) ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks
 
@@ -80,6 +90,11 @@ clean: ## Remove what was built; environment and downloads stay
 $(ENVIRONMENT): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(RUNNER): constraints.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt papermill pytest
 	@touch $@
 
 $(PEERS): $(ENVIRONMENT)

@@ -13,6 +13,7 @@ import socket
 import tempfile
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -127,9 +128,26 @@ def root() -> Path:
     return Path(platformdirs.user_cache_dir("initlab")) / "data"
 
 
+def torchvision_remedy() -> str:
+    """The command that installs the torchvision made for the torch that is here, and keeps torch.
+
+    Alone, `pip install torchvision` takes the newest one, which brings a torch of its own.
+    """
+    return f"pip install torchvision torch=={version('torch').partition('+')[0]}"
+
+
 def torchvision_class(name: str) -> Any:
-    """torchvision's class of a set."""
-    import torchvision.datasets as sets
+    """torchvision's class of a set.
+
+    Raises `DataError` where there is no torchvision, or one made for another torch.
+    """
+    try:
+        import torchvision.datasets as sets
+    except (ImportError, OSError, RuntimeError) as error:
+        raise DataError(
+            f"{name} is read by torchvision, which cannot be imported here ({error}). Install the "
+            f"one that was made for your torch, which is left as it is: {torchvision_remedy()}"
+        ) from None
 
     class ByClass(sets.EMNIST):
         def __init__(self, root: str, **options: Any) -> None:
@@ -257,6 +275,7 @@ def ensure(name: str, here: Path) -> None:
         return
     asked = missing and not wrong
     if asked:
+        torchvision_class(name)  # where it is missing it says so itself
         try:
             return _download(name, here)
         except Exception as error:  # urllib, tarfile, gzip, the file system: all end the same way

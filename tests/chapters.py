@@ -21,6 +21,7 @@ def grids(notebook: Path, preset: str, results: Callable[..., pd.DataFrame]) -> 
     """
     cells = json.loads(notebook.read_text(encoding="utf8"))["cells"]
     code = ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
+    del code[0]  # the installation, which is no plain Python
     end = next(i for i, source in enumerate(code) if "sweeps = dict(" in source)
     names: dict = {}
     with pytest.MonkeyPatch.context() as patch:

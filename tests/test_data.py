@@ -43,12 +43,9 @@ SIZES = {
 CLASSES = {"cifar100": 100, "emnist": 62}  # the others have ten
 
 
-def need(name: str) -> None:
-    """Skip the test where the files of a set were never put; wrong files must fail it."""
-    folder, files = stored.FILES[name]
-    here = data.root() / folder
-    if not all((here / file).exists() for file in files):
-        pytest.skip(f"no {name} in {here}; set INITLAB_DATA to a torchvision root that has it")
+def real(*names: str) -> list:
+    """Names of real sets as parameters, each marked as what needs its files."""
+    return [pytest.param(name, marks=pytest.mark.data(name)) for name in names]
 
 
 @pytest.fixture(autouse=True)
@@ -97,10 +94,8 @@ def test_every_name_has_a_shape_and_two_sizes():
     assert data.SIZES == SIZES
 
 
-@pytest.mark.parametrize("name", [*EMBEDDED, *REAL])
+@pytest.mark.parametrize("name", [*EMBEDDED, *real(*REAL)])
 def test_shapes_types_and_classes(name, device):
-    if name in REAL:
-        need(name)
     few, classes = Data(name, train=300, test=200), CLASSES.get(name, 10)
     loaded = load(few, device)
     assert (loaded.name, loaded.classes, loaded.shape) == (name, classes, SHAPES[name])
@@ -173,7 +168,7 @@ def test_loading_twice_gives_the_same_object():
 
 
 @pytest.mark.parametrize("name", EMBEDDED)
-@settings(max_examples=10, deadline=None, derandomize=True)
+@settings(max_examples=10)
 @given(train=st.integers(2, 1_437))
 def test_standard_is_mean_0_and_sd_1_per_channel(name, train):
     x = load(Data(name, "standard", train=train)).train.x.double().transpose(0, 1).flatten(1)
@@ -205,7 +200,7 @@ def test_gaussian_has_no_pixels_to_scale():
     assert torch.equal(load("gaussian").train.x, load(Data("gaussian", "raw")).train.x)
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=20)
 @given(small=st.integers(1, 360), large=st.integers(1, 360))
 def test_a_small_subset_is_part_of_a_larger_one(small, large):
     small, large = sorted((small, large))
@@ -273,17 +268,17 @@ def test_root_is_the_environment_variable_or_the_cache_folder(monkeypatch, tmp_p
 # The real sets
 
 
-@pytest.mark.parametrize(
-    ("name", "mean", "sd", "labels"),
-    [
-        ("mnist", [0.1307], [0.3081], [5, 0, 4, 1, 9]),
-        ("fashion_mnist", [0.2860], [0.3530], [9, 0, 0, 3, 0]),
-        ("cifar10", [0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616], [6, 9, 9, 4, 1]),
-        ("emnist", [0.1736], [0.3317], [0, 55, 14, 6, 2]),
-    ],
-)
-def test_real_sets_are_the_published_ones(name, mean, sd, labels, refused, untouched_random_state):
-    need(name)
+PUBLISHED = {
+    "mnist": ([0.1307], [0.3081], [5, 0, 4, 1, 9]),
+    "fashion_mnist": ([0.2860], [0.3530], [9, 0, 0, 3, 0]),
+    "cifar10": ([0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616], [6, 9, 9, 4, 1]),
+    "emnist": ([0.1736], [0.3317], [0, 55, 14, 6, 2]),
+}
+
+
+@pytest.mark.parametrize("name", real(*PUBLISHED))
+def test_real_sets_are_the_published_ones(name, refused, untouched_random_state):
+    mean, sd, labels = PUBLISHED[name]
     loaded = load(name)
     assert (len(loaded.train.y), len(loaded.test.y)) == SIZES[name]
     assert loaded.train.y[:5].tolist() == labels
@@ -292,9 +287,8 @@ def test_real_sets_are_the_published_ones(name, mean, sd, labels, refused, untou
     assert not refused
 
 
-@pytest.mark.parametrize("name", [n for n in REAL if n != "emnist"])  # its order is ours
+@pytest.mark.parametrize("name", real(*(n for n in REAL if n != "emnist")))  # its order is ours
 def test_raw_pixels_are_those_of_torchvision(name):
-    need(name)
     raw = load(Data(name, "raw", train=1))
     pixels = stored.torchvision_class(name)(str(data.root()), train=False).data[3]
     x = raw.test.x[3].permute(1, 2, 0).numpy()
@@ -395,6 +389,31 @@ def assert_both_remedies(message: str) -> None:
     assert "net connection" in message and "torchvision downloads it" in message
     assert "put the files there yourself" in message and "INITLAB_DATA" in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("raise ModuleNotFoundError('No module named torchvision')", "No module named torchvision"),
+        ("raise RuntimeError('operator torchvision::nms does not exist')", "nms does not exist"),
+    ],
+    ids=["missing", "made for another torch"],
+)
+def test_without_torchvision_its_remedy_is_told(root, refused, monkeypatch, tmp_path, line, says):
+    """Whatever else is missing: torchvision is what would fetch it."""
+    for name in [n for n in sys.modules if n.partition(".")[0] == "torchvision"]:
+        monkeypatch.delitem(sys.modules, name)
+    (tmp_path / "torchvision.py").write_text(line)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert data.load("digits").features == 64
+    with pytest.raises(DataError) as error:
+        load("mnist")
+    message = str(error.value)
+    assert message.startswith("mnist is read by torchvision") and says in message
+    version = torch.__version__.partition("+")[0]
+    assert message.endswith(f"pip install torchvision torch=={version}")
+    assert error.value.__suppress_context__ and not refused
+    assert not list(root.iterdir())
 
 
 def test_train_and_test_files_mixed_up(root):
@@ -616,10 +635,8 @@ def test_more_samples_than_the_classes_have():
         load(Data("digits", classes=(1, 2), train=1000, test=10))
 
 
-@pytest.mark.parametrize("name", ["digits", "gaussian", "fashion_mnist", "cifar10"])
+@pytest.mark.parametrize("name", [*EMBEDDED, *real("fashion_mnist", "cifar10")])
 def test_validation_samples_are_of_the_training_set_and_not_trained_on(name):
-    if name in REAL:
-        need(name)
     fields = dict(train=300, test=90)
     plain = load(Data(name, **fields))
     tuned = load(Data(name, **fields, validation=True))
@@ -630,8 +647,8 @@ def test_validation_samples_are_of_the_training_set_and_not_trained_on(name):
     assert not torch.equal(tuned.test.x, plain.test.x)
 
 
+@pytest.mark.data("fashion_mnist")
 def test_for_validation_the_test_set_is_not_even_read(monkeypatch):
-    need("fashion_mnist")
     read = []
     pixels = data._pixels
     monkeypatch.setattr(
@@ -655,8 +672,8 @@ def test_what_is_new_leaves_old_keys_as_they_are():
 # EMNIST, of which only the test split is used, and HASYv2, which lies where a user has put it
 
 
+@pytest.mark.data("emnist")
 def test_emnist_is_one_split_split_again():
-    need("emnist")
     loaded = load("emnist")
     folder, files = stored.FILES["emnist"]
     images, labels = ((data.root() / folder / file).read_bytes() for file in files)

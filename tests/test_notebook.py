@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -136,3 +137,11 @@ def test_saving_is_whole_or_not_at_all(tmp_path):
     notebook.save("new", tmp_path / "file")
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_text() == "new"
+
+
+def test_without_papermill_there_is_a_sentence(monkeypatch, tmp_path):
+    for module in ("papermill", "yaml"):
+        monkeypatch.setitem(sys.modules, module, None)
+    for call in (lambda: run(tiny(tmp_path), tmp_path / "copy.ipynb", {}), lambda: value("3")):
+        with pytest.raises(NotebookError, match=r"papermill, which is not installed: pip install"):
+            call()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from importlib.resources import files
 
 import numpy as np
@@ -14,7 +13,6 @@ from hypothesis import strategies as st
 
 from initlab import data, packaged
 from initlab.data import CLASSES, Data, DataError, load
-from initlab.files import FILES
 
 FOLDER = files("initlab.packaged")
 
@@ -84,15 +82,13 @@ def test_what_does_not_ship_says_what_does(monkeypatch, tmp_path):
         load(Data("mnist", train=5_000, test=10))
 
 
-@pytest.mark.parametrize("name", packaged.SIZES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.data(n)) for n in packaged.SIZES]
+)
 def test_they_are_the_samples_of_the_set(name):
-    folder, names = FILES[name]
-    if not all((data.root() / folder / file).exists() for file in names):
-        pytest.skip(f"needs {name}: set INITLAB_DATA to a torchvision root that has it")
     train, test = data._splits(Data(name))
     n, tests = packaged.SIZES[name]
     parts = data._first(train, n, 0), data._first(test, tests, 1)
     for (x, y), (x_part, y_part) in zip(parts, packaged.read(name), strict=True):
         assert np.array_equal(x, x_part) and np.array_equal(y, y_part)
     assert hashlib.sha256(packaged.packed(*parts)).hexdigest() == packaged.SHA256[name]
-    assert replace(Data(name, train=n, test=tests)).packaged

@@ -124,12 +124,13 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_notebooks_are_sources_with_parameters_first(path):
+def test_notebooks_are_sources_that_install_and_take_parameters_first(path):
     code = [c for c in json.loads(path.read_text())["cells"] if c["cell_type"] == "code"]
     assert not [c for c in code if c["outputs"] or c["execution_count"] is not None]
-    assert code[0]["metadata"]["tags"] == ["parameters"]
+    assert code[0]["metadata"]["tags"] == ["install", "hide-input"]
+    assert code[1]["metadata"]["tags"] == ["parameters"]
     for name in ("preset", "device", "seed", "engine", "recorded"):
-        assert re.search(rf"^{name} = ", "".join(code[0]["source"]), re.M)
+        assert re.search(rf"^{name} = ", "".join(code[1]["source"]), re.M)
     chapters = yaml.safe_load((ROOT / "_toc.yml").read_text())
     assert f"notebooks/{path.stem}" in json.dumps(chapters)
 
@@ -164,7 +165,8 @@ def test_papermill_understands_every_parameter(path):
     """A comment that papermill cannot parse hides the parameter from it."""
     import papermill
 
-    cell = next(c for c in json.loads(path.read_text())["cells"] if c["cell_type"] == "code")
+    cells = json.loads(path.read_text())["cells"]
+    [cell] = [c for c in cells if "parameters" in c["metadata"].get("tags", ())]
     assigned = set(re.findall(r"^(\w+) = ", "".join(cell["source"]), re.M))
     assert set(papermill.inspect_notebook(str(path))) == assigned
 

@@ -179,7 +179,7 @@ EVENTS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(events=EVENTS)
 def test_a_frame_is_the_union_of_what_is_undamaged(tmp_path_factory, events):
     folder = tmp_path_factory.mktemp("store")

@@ -39,9 +39,9 @@ def fingerprint() -> str:
     return digest.hexdigest()
 
 
-def versions() -> dict[str, str]:
-    """Versions of the packages that the graphs are made by."""
-    return {name: version(name).split("+")[0] for name in MADE_BY}
+def versions(packages: Iterable[str] = MADE_BY) -> dict[str, str]:
+    """Versions of the packages that the graphs are made by, or of those that are named."""
+    return {name: version(name).split("+")[0] for name in packages}
 
 
 def current(folder: Path) -> bool:

@@ -31,7 +31,7 @@ from initlab.measure.meanfield import (
 from initlab.models import ACTIVATIONS, MLP
 from initlab.sweep import Run, execute
 
-exact = settings(max_examples=50, deadline=None, derandomize=True)
+exact = settings(max_examples=50)
 Q = st.floats(-6, 6).map(lambda e: 10.0**e)
 C = st.floats(-1, 1)
 W = st.floats(0.05, 5)

@@ -27,7 +27,7 @@ from initlab.sweep import Run, execute, initial
 from initlab.train import SGD, Budget, Curves
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50)
 @given(
     effect=st.lists(st.floats(0, 1), min_size=2, max_size=6),
     seeds=st.lists(st.floats(-0.1, 0.1), min_size=1, max_size=8),
@@ -113,7 +113,7 @@ def test_forgetting_times_want_a_value_for_each_step():
         forgetting_time([1, 2], [[1, 2, 3]], 0.1)
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 99), factor=st.floats(0.1, 10), shift=st.floats(-5, 5))
 def test_outputs_that_classify_alike_are_correlated(seed, factor, shift):
     a = torch.randn(20, 5, generator=torch.Generator().manual_seed(seed), dtype=torch.double)

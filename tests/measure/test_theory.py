@@ -26,8 +26,8 @@ from initlab.measure.theory import (
     truncation_factor,
 )
 
-exact = settings(max_examples=60, deadline=None, derandomize=True)
-sampled = settings(max_examples=12, deadline=None, derandomize=True)
+exact = settings(max_examples=60)
+sampled = settings(max_examples=12)
 
 any_widths = st.lists(st.integers(1, 200), min_size=1, max_size=30)
 light_widths = st.lists(st.integers(10, 30), min_size=1, max_size=5)

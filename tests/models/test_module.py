@@ -116,7 +116,7 @@ ANY = st.one_of(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(model=ANY, R=st.integers(1, 3), seed=st.integers(0, 2**31))
 def test_any_network_equals_its_modules(model, R, seed):
     assert_same(model, R, seed)

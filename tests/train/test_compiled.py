@@ -158,7 +158,7 @@ def trained(how, widths, activation, own, nudge=0.0):
     return [torch.cat([t.flatten() for t in o.params.values()]) for o in ended]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     how=st.sampled_from(sorted(HOW)),
     widths=st.lists(st.integers(1, 20), min_size=1, max_size=4).map(tuple),
