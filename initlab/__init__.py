@@ -29,7 +29,7 @@ _HOME = {
     "LaterLayers": "reinit",
     "LayerWise": "reinit",
     "LogisticRegression": "models",
-    "Lengths": "measure",
+    "SecondMoments": "measure",
     "MLP": "models",
     "MobileNetV2": "models",
     "PreActResNet18": "models",

@@ -1,4 +1,4 @@
-"""Shared by all tests: no network, no real data but what is asked for, and what is made only once."""
+"""Shared by all tests: no network, no real data but what is asked for, what is made only once."""
 
 from __future__ import annotations
 

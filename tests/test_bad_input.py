@@ -30,7 +30,7 @@ from initlab.init import (
     rule,
 )
 from initlab.live import Live
-from initlab.measure import Correlation, Lengths, Signal, meanfield, theory
+from initlab.measure import Correlation, SecondMoments, Signal, meanfield, theory
 from initlab.measure.coordinates import coordinate_check
 from initlab.measure.inspection import inspect
 from initlab.measure.layers import units
@@ -48,8 +48,8 @@ G = torch.Generator()
 LINEAR = nn.Linear(2, 2)
 PAIR = torch.ones(2, 2)
 MODEL = MLP((3,))
-LOOK = Run(MODEL, HeNormal(), measure=Lengths())
-IMAGE = Run(MLP((3,), inputs=64), HeNormal(), Data("digits"), measure=Lengths(image=5000))
+LOOK = Run(MODEL, HeNormal(), measure=SecondMoments())
+IMAGE = Run(MLP((3,), inputs=64), HeNormal(), Data("digits"), measure=SecondMoments(image=5000))
 TRAIN = Run(MODEL, HeNormal(), Data("digits"), budget=Budget(epochs=1))
 GIVEN = {"preset": "smoke", "device": "cpu", "seed": 0, "engine": "local", "recorded": True}
 
@@ -149,8 +149,12 @@ PYTHON = {
     "a count": (lambda: initialize(LINEAR, HeNormal(), G, count=0), ValueError, "≥ 1, or None for"),
     "no weights": (lambda: initialize(nn.ReLU(), HeNormal(), G), ValueError, "no linear layer and"),
     # measure
-    "layers": (lambda: Lengths(layers="first"), ValueError, "'last' or 'all', not 'first'"),
-    "an image": (lambda: Lengths(image=-1), ValueError, "0 or larger, or None for random inputs"),
+    "layers": (lambda: SecondMoments(layers="first"), ValueError, "'last' or 'all', not 'first'"),
+    "an image": (
+        lambda: SecondMoments(image=-1),
+        ValueError,
+        "0 or larger, or None for random inputs",
+    ),
     "signal layers": (lambda: Signal(layers="first"), ValueError, "'all', not 'first'"),
     "signal's image": (lambda: Signal(image=0.5), ValueError, "must be a whole number or None"),
     "no examples": (lambda: Signal(examples=0), ValueError, "examples must be a whole number ≥ 1"),
@@ -188,13 +192,21 @@ PYTHON = {
         ValueError,
         "unknown optimizer 'lion'; known: sgd, adam",
     ),
-    "a depth": (lambda: theory.mean_length(0), ValueError, "whole number ≥ 1, not 0"),
-    "an s": (lambda: theory.mean_length(3, s=-1), ValueError, "for each of 3 layers, not -1"),
+    "a depth": (lambda: theory.mean_second_moment(0), ValueError, "whole number ≥ 1, not 0"),
+    "an s": (
+        lambda: theory.mean_second_moment(3, s=-1),
+        ValueError,
+        "for each of 3 layers, not -1",
+    ),
     "a variance": (lambda: theory.growth_per_layer(0, 1), ValueError, "must be > 0, not 0 and 1"),
     "a bound": (lambda: theory.truncation_factor(0), ValueError, "bound must be > 0, not 0"),
     "two widths": (lambda: theory.ratio_variance([1, 2]), ValueError, "one layer, not [1, 2]"),
     "widths": (lambda: theory.second_moment([]), ValueError, "whole numbers ≥ 1, not []"),
-    "a mean": (lambda: theory.residual_mean_length(1, 2), ValueError, "mean_x = 2.0 with M = 1.0"),
+    "a mean": (
+        lambda: theory.residual_mean_second_moment(1, 2),
+        ValueError,
+        "mean_x = 2.0 with M = 1.0",
+    ),
     # train and sweep
     "a rate": (lambda: SGD(lr=0), ValueError, "lr must be > 0, not 0"),
     "no rate": (lambda: SGD(lr=NAN), ValueError, "lr must be a finite number, not nan"),
@@ -209,12 +221,12 @@ PYTHON = {
         "a run that trains needs data",
     ),
     "no image": (
-        lambda: Run(MODEL, HeNormal(), Data("mnist"), measure=Lengths()),
+        lambda: Run(MODEL, HeNormal(), Data("mnist"), measure=SecondMoments()),
         ValueError,
         "on an image of data, or without data",
     ),
     "networks": (
-        lambda: Run(MODEL, HeNormal(), measure=Lengths(), networks=0),
+        lambda: Run(MODEL, HeNormal(), measure=SecondMoments(), networks=0),
         ValueError,
         "networks must be ≥ 1, not 0",
     ),
@@ -232,7 +244,7 @@ PYTHON = {
     ),
     "a set as value": (lambda: to_plain({1}), TypeError, "plain values and other specs, not set"),
     "a store in a file": (
-        lambda: Store("file/store").add([("k", "{}", 0.0, [(0, 1, -1, "length", 1.0)])]),
+        lambda: Store("file/store").add([("k", "{}", 0.0, [(0, 1, -1, "second_moment", 1.0)])]),
         StoreError,
         "choose another folder with INITLAB_STORE",
     ),
@@ -446,6 +458,6 @@ def test_command_line(line, status, says, place, capfd):
 
 def test_fields_of_a_store_are_checked(place, capsys):
     store = Store()
-    store.add([("k", json.dumps({"seed": 1}), 0.0, [(0, 1, -1, "length", 1.0)])])
+    store.add([("k", json.dumps({"seed": 1}), 0.0, [(0, 1, -1, "second_moment", 1.0)])])
     assert main(["store", "filter", "seed"]) == 1
     assert "give FIELD=VALUE, such as model.type=MLP, not 'seed'" in capsys.readouterr().err

@@ -83,7 +83,9 @@ def test_a_process_that_a_test_starts_is_kept_in(tmp_path):
 def test_a_kernel_is_kept_in(tmp_path):
     cell = {"cell_type": "code", "id": "one", "metadata": {}, "outputs": [], "source": CONNECT}
     plain = {"cells": [cell | {"execution_count": None}], "metadata": {}}
-    done = execute(json.dumps(plain | {"nbformat": 4, "nbformat_minor": 5}), {}, folder=str(tmp_path))
+    done = execute(
+        json.dumps(plain | {"nbformat": 4, "nbformat_minor": 5}), {}, folder=str(tmp_path)
+    )
     assert done.stopped == f"Refused: {REFUSED}"
 
 

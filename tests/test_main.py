@@ -241,7 +241,7 @@ def store(tmp_path) -> list[str]:
     results = Store(tmp_path / "store")
     for seed in (1, 2):
         run = json.dumps({"model": {"type": "MLP"}, "seed": seed})
-        rows = [(0, 1, -1, "length", 1.0), (0, 2, -1, "length", 2.0)]
+        rows = [(0, 1, -1, "second_moment", 1.0), (0, 2, -1, "second_moment", 2.0)]
         results.add([(f"key{seed}", run, 0.5, rows)])
     return ["--folder", str(results.folder)]
 

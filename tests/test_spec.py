@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from initlab.init import HeNormal, Normal, VarianceScaling
-from initlab.measure.signal import Lengths
+from initlab.measure.signal import SecondMoments
 from initlab.models import MLP, ResidualMLP
 from initlab.spec import canonical, flat, from_plain, key, seed_of, spec, to_plain
 from initlab.sweep import Run
@@ -26,7 +26,7 @@ RUNS = st.builds(
     init=st.builds(VarianceScaling, scale=st.floats(0, 10)),
     bias=st.builds(Normal, std=st.floats(0, 1)),
     seed=st.integers(0, 2**40),
-    measure=st.builds(Lengths, reduce=st.booleans()),
+    measure=st.builds(SecondMoments, reduce=st.booleans()),
 )
 
 
@@ -50,9 +50,9 @@ def test_fields_at_their_default_do_not_change_the_key():
 
 def test_keys_do_not_drift():
     # Stored results are found by these: a change here orphans every one of them.
-    run = Run(MLP.constant(2, 3), HeNormal(), measure=Lengths(), networks=10)
+    run = Run(MLP.constant(2, 3), HeNormal(), measure=SecondMoments(), networks=10)
     text = (
-        '{"init":{"type":"HeNormal"},"measure":{"type":"Lengths"},'
+        '{"init":{"type":"HeNormal"},"measure":{"type":"SecondMoments"},'
         '"model":{"type":"MLP","widths":[3,3]},"networks":10,"type":"Run"}'
     )
     assert canonical(run) == text
@@ -86,7 +86,7 @@ def test_unknown_spec_is_refused():
 
 
 def test_flat_columns():
-    run = Run(MLP((3, 2)), HeNormal(scale=4.0), measure=Lengths())
+    run = Run(MLP((3, 2)), HeNormal(scale=4.0), measure=SecondMoments())
     columns = flat(run)
     assert columns["model"] == "MLP"
     assert columns["model.widths"] == "3-2"

@@ -94,7 +94,7 @@ def selected(curves: pd.DataFrame, fitted: float = 0.995) -> pd.Series:
     """The moment of one run that validation selects: its `step` and all its statistics then.
 
     `curves` has columns step, statistic and value, with `train_accuracy` and
-    `validation_accuracy` among the statistics. Of the moments at which at least `fitted` of the
+    `val_accuracy` among the statistics. Of the moments at which at least `fitted` of the
     training set are classified rightly, it is the earliest of the highest validation accuracy. A
     run that never interpolates gives nan throughout, and is not to be counted.
     """
@@ -102,7 +102,7 @@ def selected(curves: pd.DataFrame, fitted: float = 0.995) -> pd.Series:
     allowed = moments[moments.train_accuracy >= fitted]
     if allowed.empty:
         return moments.iloc[-1] * np.nan
-    return allowed.loc[allowed.validation_accuracy.idxmax()]
+    return allowed.loc[allowed.val_accuracy.idxmax()]
 
 
 def spread(accuracy: ArrayLike) -> float:

@@ -158,9 +158,9 @@ def grid(base: Run, **axes: Iterable[Any]) -> list[Run]:
     Raises `ValueError` for a field that a run does not have.
 
     >>> from initlab.init import HeNormal, LecunNormal
-    >>> from initlab.measure import Lengths
+    >>> from initlab.measure import SecondMoments
     >>> from initlab.models import MLP
-    >>> base = Run(MLP.constant(20, 10), HeNormal(), measure=Lengths(), networks=100)
+    >>> base = Run(MLP.constant(20, 10), HeNormal(), measure=SecondMoments(), networks=100)
     >>> len(grid(base, init=[HeNormal(), LecunNormal()], seed=range(10)))
     20
     """

@@ -119,7 +119,7 @@ def _height(share: float) -> float:
     return float(_place(np.zeros(1), np.array([share])).split(",")[1])
 
 
-def lengths_chart(lengths: dict[str, np.ndarray]) -> str:
+def signal_chart(lengths: dict[str, np.ndarray]) -> str:
     """Mean squares by layer or block, on a logarithmic axis."""
     low, high = DECADES
     marks = ""
@@ -164,7 +164,7 @@ def spectrum(values: np.ndarray) -> str:
 
 def figure(name: str, label: str, drawn: Picture) -> str:
     """The charts of one initializer, and what they show."""
-    charts = [lengths_chart(drawn.lengths), histogram(drawn.weights), spectrum(drawn.singular)]
+    charts = [signal_chart(drawn.lengths), histogram(drawn.weights), spectrum(drawn.singular)]
     panels = "".join(f"<div class='chart'>{chart}</div>" for chart in charts)
     said = f"{label}: {drawn.network}{drawn.fitted}."
     return (
