@@ -113,14 +113,15 @@ def connected(address: str | None = None) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    named = address or os.environ.get("RAY_ADDRESS")
-    if named:
-        _answers(named)
+    named = address or os.environ.get("RAY_ADDRESS") or ""
+    host, port = _host_and_port(named)
+    if port is not None:
+        _answers(host, port, named)
     # A Ray of our own reports nothing to anyone; on a cluster that runs this has no effect.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    alone = named in (None, "", "local")
+    here = named in ("", "local") or host in ("127.0.0.1", "localhost", "::1")
     try:
-        with _on_loopback() if alone else nullcontext():
+        with _on_loopback() if here else nullcontext():
             ray.init(
                 address=address,
                 include_dashboard=False,
@@ -137,11 +138,11 @@ def connected(address: str | None = None) -> Iterator[Any]:
 
 @contextmanager
 def _on_loopback() -> Iterator[None]:
-    """Whatever of Ray starts meanwhile listens on 127.0.0.1, and not on all interfaces.
+    """What Ray starts meanwhile listens on 127.0.0.1 alone, and so named it is looked for there.
 
-    Ray has no argument for that: given 127.0.0.1, it takes an address that others reach instead.
-    It does so itself where it has no clusters of several machines, and is told to by this switch,
-    which its processes read from the environment and this one has read when it imported Ray.
+    Ray has no argument for that: for 127.0.0.1 it takes an address that other machines reach. It
+    does not where it has no clusters of several machines, and is told to by this switch, which its
+    processes read from the environment, and this one has read when it imported Ray.
     """
     from ray._private import ray_constants
 
@@ -168,13 +169,16 @@ def _ray() -> Any:
     return ray
 
 
-def _answers(address: str) -> None:
-    """Ray itself waits for minutes for a cluster that is not there."""
+def _host_and_port(address: str) -> tuple[str, int | None]:
+    """The parts of an address; no port for "auto", "local" and what Ray refuses at once."""
     host, colon, port = address.rpartition("://")[2].rpartition(":")
-    if not colon or not port.isdigit():
-        return  # "auto", "local" and what Ray refuses at once
+    return host.strip("[]"), int(port) if colon and port.isdigit() else None
+
+
+def _answers(host: str, port: int, address: str) -> None:
+    """Ray itself waits for minutes for a cluster that is not there."""
     try:
-        socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
+        socket.create_connection((host, port), PATIENCE).close()
     except (OSError, OverflowError) as error:
         raise _unreachable(address, str(error)) from error
 

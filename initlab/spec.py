@@ -10,12 +10,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from functools import lru_cache
+from collections.abc import Iterator
+from functools import cache
 from math import isfinite
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, dataclass_transform, get_args, get_origin, get_type_hints
 
 _TYPES: dict[str, type] = {}
+#: Where a spec keeps its canonical JSON. By object: as dictionary keys 1, 1.0 and True are one.
+_TEXT = "_canonical"
 
 T = TypeVar("T")
 
@@ -43,6 +46,7 @@ def spec(cls: type[T]) -> type[T]:
             own(self)
 
     cls.__post_init__ = checked  # type: ignore[attr-defined]
+    cls.__getstate__ = _state  # type: ignore[method-assign]
     frozen = dataclasses.dataclass(frozen=True)(cls)
     if _TYPES.setdefault(cls.__name__, frozen) is not frozen:
         known = _TYPES[cls.__name__]
@@ -54,10 +58,20 @@ def spec(cls: type[T]) -> type[T]:
     return frozen
 
 
-@lru_cache
+def _state(self: Any) -> dict[str, Any]:
+    """What is pickled and copied of a spec: its fields."""
+    return {name: value for name, value in vars(self).items() if name != _TEXT}
+
+
+@cache
+def _fields(cls: type) -> tuple[dataclasses.Field, ...]:
+    return dataclasses.fields(cls)
+
+
+@cache
 def _annotations(cls: type) -> dict[str, Any]:
     hints = get_type_hints(cls)
-    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+    return {field.name: hints[field.name] for field in _fields(cls)}
 
 
 def _fits(value: Any, wanted: Any) -> bool:
@@ -108,18 +122,8 @@ def to_plain(value: Any) -> Any:
     {'type': 'HeNormal', 'scale': 4.0}
     """
     if dataclasses.is_dataclass(value):
-        plain: dict[str, Any] = {"type": type(value).__name__}
-        for field in dataclasses.fields(value):
-            here = getattr(value, field.name)
-            if isinstance(here, int) and field.type == "float":
-                here = float(here)  # HeNormal(scale=4) and HeNormal(scale=4.0) are one value
-            if field.default_factory is not dataclasses.MISSING:
-                default = field.default_factory()
-            else:
-                default = field.default
-            if default is dataclasses.MISSING or here != default:
-                plain[field.name] = to_plain(here)
-        return plain
+        said = {name: to_plain(here) for name, here in _said(value)}
+        return {"type": type(value).__name__, **said}
     if isinstance(value, (tuple, list, range)):
         return [to_plain(v) for v in value]
     if value is None or isinstance(value, (str, bool, int, float)):
@@ -127,6 +131,20 @@ def to_plain(value: Any) -> Any:
     raise TypeError(
         f"a spec holds plain values and other specs, not {type(value).__name__}: {value!r}"
     )
+
+
+def _said(value: Any) -> Iterator[tuple[str, Any]]:
+    """The fields of a spec that are not at their default."""
+    for field in _fields(type(value)):  # type: ignore[arg-type]
+        here = getattr(value, field.name)
+        if isinstance(here, int) and field.type == "float":
+            here = float(here)  # HeNormal(scale=4) and HeNormal(scale=4.0) are one value
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        else:
+            default = field.default
+        if default is dataclasses.MISSING or here != default:
+            yield field.name, here
 
 
 def from_plain(plain: Any) -> Any:
@@ -152,8 +170,22 @@ def from_plain(plain: Any) -> Any:
 
 
 def canonical(value: Any) -> str:
-    """The one JSON text of a spec: sorted keys, no spaces."""
-    return json.dumps(to_plain(value), sort_keys=True, separators=(",", ":"))
+    """The one JSON text of a spec: sorted keys, no spaces.
+
+    It is computed once per spec, so that of a model which many runs share it is computed once.
+    """
+    if isinstance(value, (tuple, list, range)):
+        return f"[{','.join(map(canonical, value))}]"
+    if not dataclasses.is_dataclass(value):
+        return json.dumps(to_plain(value))
+    known = vars(value).get(_TEXT)
+    if known is None:
+        texts = {"type": json.dumps(type(value).__name__)}
+        texts |= {name: canonical(here) for name, here in _said(value)}
+        known = f"{{{','.join(f'{json.dumps(name)}:{texts[name]}' for name in sorted(texts))}}}"
+        if _TYPES.get(type(value).__name__) is type(value):  # no spec: it may change
+            object.__setattr__(value, _TEXT, known)
+    return known
 
 
 def key(value: Any) -> str:
@@ -165,7 +197,7 @@ def flat(value: Any, prefix: str = "") -> dict[str, Any]:
     """A spec as columns of a tidy frame: nested specs are named by their `label` (or type),
     and their own fields follow with a dotted name."""
     columns: dict[str, Any] = {}
-    for field in dataclasses.fields(value):
+    for field in _fields(type(value)):  # type: ignore[arg-type]
         here = getattr(value, field.name)
         if dataclasses.is_dataclass(here):
             columns[prefix + field.name] = getattr(here, "label", type(here).__name__)

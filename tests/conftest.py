@@ -1,4 +1,4 @@
-"""Shared by all tests: no network, no real data but what is asked for, what is made only once."""
+"""Shared by all tests: no network, no real data but what is asked for, and what is made once."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from initlab import files
 from initlab.devices import present
 from tests.guard import sitecustomize
 from tests.smoke import smoke
+from tests.units import Units, is_a_chapter
 
 #: Where INITLAB_DATA pointed before the tests: for those that are marked `data`.
 GIVEN = "INITLAB_TESTS_DATA"
 
-# A deadline would measure the machine, and new examples in each run blame whoever comes next.
-settings.register_profile("initlab", deadline=None, derandomize=True)
+# Times are those of the machine, too, and new examples in each run blame whoever comes next.
+settings.register_profile(
+    "initlab", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
 settings.load_profile("initlab")
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: threads would be in the way
     torch.set_num_threads(1)
@@ -45,6 +48,20 @@ def pytest_configure(config: pytest.Config) -> None:
         "INITLAB_DATA": str(Path(own.name, "data")),
         "INITLAB_STORE": str(Path(own.name, "store")),
     }
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Chapters first: others wait for them, and nothing that is long comes last."""
+    items.sort(key=lambda item: not is_a_chapter(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log):
+    """Share the tests among processes as `tests.units` says, in their order."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    config.option.loadscopereorder = False
+    return Units(config, log)
 
 
 @cache

@@ -243,4 +243,4 @@ def test_a_ray_of_our_own_is_for_this_machine_and_is_ended(tmp_path):
     listens = done.stdout.split()
     assert len(listens) > 3
     assert {address.removeprefix("::ffff:") for address in listens} == {"127.0.0.1"}
-    until(lambda: not alive(f"INITLAB_TEST_MARK={mark}"), "Ray left processes behind")
+    until(lambda: not alive(mark), "Ray left processes behind")

@@ -77,16 +77,14 @@ def test_a_process_that_a_test_starts_is_kept_in(tmp_path):
         [sys.executable, "-c", CONNECT], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert done.stderr.rstrip().endswith(f"Refused: {REFUSED}")
+    assert done.stderr.rstrip().endswith(f"RefusedError: {REFUSED}")
 
 
 def test_a_kernel_is_kept_in(tmp_path):
     cell = {"cell_type": "code", "id": "one", "metadata": {}, "outputs": [], "source": CONNECT}
-    plain = {"cells": [cell | {"execution_count": None}], "metadata": {}}
-    done = execute(
-        json.dumps(plain | {"nbformat": 4, "nbformat_minor": 5}), {}, folder=str(tmp_path)
-    )
-    assert done.stopped == f"Refused: {REFUSED}"
+    plain = {"cells": [cell | {"execution_count": None}], "nbformat": 4, "nbformat_minor": 5}
+    done = execute(json.dumps(plain | {"metadata": {}}), {}, folder=str(tmp_path))
+    assert done.stopped == f"RefusedError: {REFUSED}"
 
 
 def test_the_environment_s_own_customization_still_runs(tmp_path):

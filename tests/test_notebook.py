@@ -59,18 +59,18 @@ def test_a_run_leaves_its_copy_and_nothing_else(tmp_path):
 
 @pytest.mark.notebook
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("given", "timeout", "says"),
     [
-        ({"seed": 2}, "tiny.ipynb stopped: ValueError: two lines; see "),
-        ({"seed": 3}, "tiny.ipynb stopped: its kernel was killed"),
-        ({"wait": 60}, "tiny.ipynb stopped: a cell took longer than 1 seconds; allow more"),
+        ({"seed": 2}, None, "tiny.ipynb stopped: ValueError: two lines; see "),
+        ({"seed": 3}, None, "tiny.ipynb stopped: its kernel was killed"),
+        ({"wait": 3600}, 1, "tiny.ipynb stopped: a cell took longer than 1 seconds; allow more"),
     ],
     ids=["raises", "dies", "slow"],
 )
-def test_what_stops_is_set_aside(tmp_path, given, says):
+def test_what_stops_is_set_aside(tmp_path, given, timeout, says):
     out = tmp_path / "copy.ipynb"
     with pytest.raises(NotebookError) as error:
-        run(tiny(tmp_path), out, {"folder": str(tmp_path), **given}, timeout=1)
+        run(tiny(tmp_path), out, {"folder": str(tmp_path), **given}, timeout=timeout)
     assert says in str(error.value)
     assert not out.exists()
     assert json.loads(failed_copy(out).read_text())["cells"]

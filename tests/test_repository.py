@@ -185,11 +185,12 @@ def test_workflows_have_no_logic_of_their_own():
                     assert target in known
 
 
-def test_ci_runs_the_readmes_test_command():
+def test_ci_runs_the_readmes_test_command_without_data_and_then_what_needs_them():
     assert "make test" in (ROOT / "README.md").read_text()
     script = (ROOT / ".ci" / "run").read_text()
-    assert script.rstrip().endswith("make test")
     assert "set -euo pipefail" in script
+    assert "\nINITLAB_DATA='' make test\n" in script
+    assert "INITLAB_DATA=$data .venv/bin/python -m pytest -m data\n" in script
 
 
 def test_versions_agree():

@@ -9,7 +9,9 @@ from typing import TypeVar
 Seen = TypeVar("Seen")
 #: Seconds. No test is about time: it is far more than anything takes, on a busy machine too, and
 #: is there so that what never happens is told.
-PATIENCE = 600.0
+PATIENCE = 300.0
+#: The same for Playwright, which counts milliseconds.
+WAIT = 1000 * PATIENCE
 
 
 def until(look: Callable[[], Seen], what: str, pause: float = 0.05) -> Seen:

@@ -218,7 +218,8 @@ class ForActivation(VarianceScaling):
     """Variance g²/fan with the gain g of any activation, by quadrature.
 
     `keeps` "second_moment": g = 1/√E[φ(z)²] keeps the second moment forward, at unit
-    pre-activations; "gradient": g = 1/√E[φ′(z)²] keeps that of gradients. `scale` is a factor on top.
+    pre-activations; "gradient": g = 1/√E[φ′(z)²] keeps that of gradients. `scale` is a factor
+    on top.
     """
 
     activation: str = "gelu"

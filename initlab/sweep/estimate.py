@@ -23,11 +23,13 @@ from initlab.sweep.runs import Run, by_key
 from initlab.train import Budget, fit
 from initlab.train.memory import group_bytes
 
-#: Batches that a probe trains; the first of them are not timed. More, up to `MOST`, where so few
-#: take no longer than the start of training does.
-STEPS, WARM, MOST = 4, 1, 64
+#: Steps of a fitted start that are timed; the first of them are not.
+STEPS, WARM = 4, 1
+#: A probe of training trains one batch and tests on one. It takes four times as many, up to these
+#: numbers of batches, until what they add is `ENOUGH` seconds, or as much as the start of training.
+MOST, MOST_TESTED, ENOUGH = 64, 16, 0.5
 #: Samples of a batch that is enough to time networks computed one after the other.
-BATCH = 32
+BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -221,11 +223,14 @@ def _seconds(group: list[Run], device: str) -> float:
         return time.perf_counter() - start
 
     timed(WARM * batch, 1)
-    short, more = timed(WARM * batch, 1), STEPS
-    while (long := timed((WARM + more) * batch, 1)) < 2 * short and more < MOST:
+    short, more = timed(WARM * batch, 1), 1
+    enough = short + min(short, ENOUGH)
+    while (long := timed((WARM + more) * batch, 1)) < enough and more < MOST:
         more *= 4
-    look = min(tests, 16 * batch)
-    looked = max(0.0, timed(WARM * batch, look) - short) / look * tests
+    look, most = min(tests, batch), min(tests, MOST_TESTED * batch)
+    while (tested := timed(WARM * batch, look)) < enough and look < most:
+        look = min(4 * look, most)
+    looked = max(0.0, tested - short) / look * tests
     steps = ceil(N / whole) * epochs(first)
     looks = 1.0 if first.budget.goal is None else len(first.budget.check_steps(steps))
     if first.curves is not None:

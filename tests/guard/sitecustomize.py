@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-# All that starts here takes this in: `socket` and `ipaddress` would double the time of a start.
+# Every process starts with this: `socket`, `ipaddress` and `pathlib` would make it start slowly.
 from _socket import AF_INET, AF_INET6, gethostname
 from importlib.machinery import PathFinder
 
@@ -21,12 +21,12 @@ ASKING = ("socket.getaddrinfo", "socket.gethostbyname")
 NAMING = "socket.gethostbyaddr"
 
 
-class Refused(ConnectionRefusedError):
+class RefusedError(ConnectionRefusedError):
     """Something would have reached beyond this machine."""
 
 
 def refuse(event: str, arguments: tuple) -> None:
-    """Raise `Refused` for a connection to another machine, and for the question where one is.
+    """Raise `RefusedError` for a connection to another machine, and for the question where one is.
 
     A hook of Python's auditing: it also sees what goes past the module `socket`. To look up a
     number asks nobody, and is let through.
@@ -35,16 +35,17 @@ def refuse(event: str, arguments: tuple) -> None:
         socket, address = arguments[:2]
         # A datagram of a connected socket has no address.
         if socket.family in (AF_INET, AF_INET6) and address and not is_here(address[0]):
-            raise Refused(f"tests reach nothing but this machine, not {address[0]}")
+            raise RefusedError(f"tests reach nothing but this machine, not {address[0]}")
     elif event in ASKING or event == NAMING:
         host = arguments[0]
         if not is_here(host) and (event == NAMING or not is_number(host)):
-            raise Refused(f"tests ask nobody where another machine is: {host}")
+            raise RefusedError(f"tests ask nobody where another machine is: {host}")
 
 
 def is_here(host: object) -> bool:
     """Whether a host is this machine: its loopback addresses, its name, or none."""
     name = host.decode() if isinstance(host, bytes) else str(host or "")
+    name = name.removeprefix("::ffff:")  # an address of IPv4 in IPv6
     if name in ("", "localhost", "::1", gethostname()):
         return True
     return name.startswith("127.") and is_number(name)
@@ -62,7 +63,7 @@ def is_number(host: object) -> bool:
 
 def run_the_environments_own() -> None:
     """Python imports only the first `sitecustomize`; the environment may have one, too."""
-    here = os.path.dirname(__file__)
+    here = os.path.dirname(__file__)  # noqa: PTH120
     spec = PathFinder.find_spec("sitecustomize", [folder for folder in sys.path if folder != here])
     if spec is not None and spec.loader is not None:
         from importlib.util import module_from_spec

@@ -16,10 +16,13 @@ from pathlib import Path
 import pytest
 
 from tests.smoke import NOTEBOOKS, Smoke, once
+from tests.wait import WAIT
 
 ROOT = Path(__file__).resolve().parents[2]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+# It finds no machine but this one.
+FLAGS += ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
 
 
 @pytest.fixture(scope="session")
@@ -91,9 +94,9 @@ class Visit:
         """Wait until formulas and widgets, if any, have been drawn."""
         page = self.page
         if page.locator(".math").count():
-            page.wait_for_selector("mjx-container", state="attached", timeout=20_000)
+            page.wait_for_selector("mjx-container", state="attached")
         if page.locator("script[type='application/vnd.jupyter.widget-view+json']").count():
-            page.wait_for_selector(".jupyter-widgets", timeout=20_000)
+            page.wait_for_selector(".jupyter-widgets")
         page.wait_for_load_state("networkidle")
 
 
@@ -109,6 +112,7 @@ def visit(browser, address: str) -> Iterator[Open]:
         context = browser.new_context(
             viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
         )
+        context.set_default_timeout(WAIT)
         contexts.append(context)
         page = context.new_page()
         seen = Visit(page)
