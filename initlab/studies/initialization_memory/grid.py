@@ -68,7 +68,8 @@ def data(settings: Settings) -> Data:
 def network(settings: Settings) -> ResNet9:
     """The network of the chapter, with batch normalization."""
     images = data(settings)
-    return ResNet9(settings.width, input_shape=images.shape, outputs=images.outputs)
+    channels, rows, columns = images.shape
+    return ResNet9(settings.width, input_shape=(channels, rows, columns), outputs=images.outputs)
 
 
 def optimizers(settings: Settings) -> dict[str, Optimizer]:
@@ -79,9 +80,7 @@ def optimizers(settings: Settings) -> dict[str, Optimizer]:
         LARGER: SGD(lr=larger),
         "Momentum, low rate": SGD(lr=low, momentum=0.9),
         DECAYED: SGD(lr=larger, weight_decay=decay),
-        "Momentum, decoupled decay": SGD(
-            lr=low, momentum=0.9, weight_decay=decay, decoupled=True
-        ),
+        "Momentum, decoupled decay": SGD(lr=low, momentum=0.9, weight_decay=decay, decoupled=True),
         "Adam": Adam(lr=settings.adam),
         "AdamW": AdamW(lr=settings.adam, weight_decay=0.1),
         "LARS": LARS(lr=low, trust=settings.lars),
@@ -160,9 +159,7 @@ def groups(settings: Settings) -> dict[str, dict[str, Group]]:
         | {n: group(s, how[LOW], s.few_scales, tensors=n) for n in TURNED},
         "swept": _swept(s),
         "augmented": {n: group(s, how[n], s.few_scales, augment=moved) for n in CHOSEN},
-        "plain": {
-            LOW: group(s, how[LOW], s.plain_scales, model=replace(network(s), norm="none"))
-        },
+        "plain": {LOW: group(s, how[LOW], s.plain_scales, model=replace(network(s), norm="none"))},
     }
 
 
