@@ -76,16 +76,17 @@ def over_epochs(results: Results[Settings], name: str) -> pd.DataFrame:
         name: of a way of training that has long runs.
 
     Returns:
-        Columns of `claims.means` by step; epoch, scale, pipeline.
+        Columns of `claims.means` by step, and epoch, scale, pipeline.
     """
     settings = results.settings
     steps = -(-settings.train // settings.batch)
     frames = [
-        claims.means(rows.assign(value=100 * rows.value), ["step"]).assign(scale=a)
+        claims.means(rows.assign(value=100 * rows.value), ["step"])
+        .assign(epoch=lambda means: means.step / steps)
+        .assign(scale=a, pipeline=name)
         for a, rows in outcomes(results).curve(groups(settings)["long"][name], "test_accuracy")
     ]
-    found = pd.concat(frames)
-    return found.assign(epoch=found.step / steps, pipeline=name)
+    return pd.concat(frames)
 
 
 def augmentation(results: Results[Settings]) -> dict[str, Group]:
