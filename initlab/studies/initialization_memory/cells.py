@@ -103,6 +103,15 @@ def accuracies_by_seed(tables: Mapping[str, pd.DataFrame], scale: float | None) 
     ).T
 
 
+def correlation(x: Sequence[float], y: Sequence[float], *, ranks: bool = False) -> float:
+    """Pearson's correlation, or with `ranks` Spearman's; nan where it is of one or no number."""
+    one, other = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    if len(one) < 2 or not (np.ptp(one) > 0 and np.ptp(other) > 0):
+        return float("nan")
+    found = stats.spearmanr(one, other) if ranks else stats.pearsonr(one, other)
+    return float(found.statistic)
+
+
 def correlation_by_seed(
     spreads: pd.DataFrame, others: pd.DataFrame | Sequence[float], *, ranks: bool = False
 ) -> list[float]:
@@ -111,16 +120,12 @@ def correlation_by_seed(
     Args:
         spreads: a row per way, a column per seed.
         others: the same, or one number per way.
-        ranks: Spearman's instead of Pearson's.
+        ranks: see `correlation`.
 
     Returns:
-        One per seed; nan where one of the two is the same for all ways.
+        One per seed.
     """
-    other = others if isinstance(others, pd.DataFrame) else None
-    found = []
-    for seed, x in spreads.items():
-        y = np.asarray(others if other is None else other[seed], dtype=float)
-        alike = np.ptp(x) == 0 or np.ptp(y) == 0
-        of = stats.spearmanr if ranks else stats.pearsonr
-        found.append(float("nan") if alike else float(of(x, y).statistic))
-    return found
+    return [
+        correlation(x, others[seed] if isinstance(others, pd.DataFrame) else others, ranks=ranks)
+        for seed, x in spreads.items()
+    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import combinations
 
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 from initlab import claims
 from initlab.measure import memory
 from initlab.studies.contract import Results
-from initlab.studies.initialization_memory.cells import first
+from initlab.studies.initialization_memory.cells import correlation, first, ways
 from initlab.studies.initialization_memory.frames import augmentation, everything
 from initlab.studies.initialization_memory.grid import CHOSEN, LOW, TENSORS, Group, groups, steps
 from initlab.studies.initialization_memory.mechanism import share_left
@@ -189,3 +189,33 @@ def beyond(results: Results[Settings]) -> pd.DataFrame:
             for name, group in named.items()
         ]
     )
+
+
+def forgetters(results: Results[Settings]) -> pd.DataFrame:
+    """Correlation over ways of training of the spread with accuracy, both means over seeds.
+
+    Accuracy is taken at the usual scale, at the best of the few scales and as the mean over them.
+    """
+    rows = []
+    named = ways(results)
+    accuracies: dict[str, Callable[[pd.Series], float]] = {
+        "at scale 1": lambda means: means.get(1.0, np.nan),
+        "of the best scale": lambda means: means.max(),
+        "mean over scales": lambda means: means.mean(),
+    }
+    for what, accuracy in accuracies.items():
+        row = {"test accuracy": what}
+        for title, out, ranks in (
+            ("Pearson", "", False),
+            ("Pearson, without LARS", "LARS", False),
+            ("Spearman", "", True),
+        ):
+            tables = [table for name, table in named.items() if name != out]
+            found = correlation(
+                [spread(table).value for table in tables],
+                [accuracy(table.mean(axis=1)) for table in tables],
+                ranks=ranks,
+            )
+            row[title] = f"{found:.2f}".replace("-", "−")
+        rows.append(row)
+    return pd.DataFrame(rows)
