@@ -152,11 +152,9 @@ def test_one_pair_has_the_same_tau_and_five_times_the_epochs():
 def test_only_held_back_samples_choose_the_moment(preset):
     for group in named(preset).values():
         for run in (r for runs in group.values() for r in runs):
-            assert run.data.held == study.PRESETS[preset].held > 0
+            assert run.data.val == study.PRESETS[preset].val > 0
             assert not run.data.validation
-            assert {"train_accuracy", "validation_accuracy", "test_accuracy"} <= set(
-                run.curves.statistics
-            )
+            assert {"train_accuracy", "val_accuracy", "test_accuracy"} <= set(run.curves.statistics)
 
 
 def test_scales_that_are_compared_must_be_among_those_that_are_run():
@@ -227,7 +225,7 @@ def invented(settings: study.Settings) -> Results[study.Settings]:
     for run in {sweep.key(r): r for runs in grid.values() for r in runs}.values():
         where = (sweep.key(run), 1.0)
         for step in (0, 1, 2, 4, 8):
-            for name in ("train_accuracy", "validation_accuracy", "test_accuracy", "correlation"):
+            for name in ("train_accuracy", "val_accuracy", "test_accuracy", "correlation"):
                 rows.append((*where, -1, step, name, rng.uniform()))
             rows += [(*where, i, step, "norm", rng.uniform(1, 2)) for i in range(1, 10)]
         rows += [(*where, i, 8, "class", float(rng.integers(10))) for i in range(20)]

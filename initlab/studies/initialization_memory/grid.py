@@ -29,7 +29,7 @@ CHOSEN = (LOW, DECAYED)
 #: Those that are trained from all scales; the others from a few.
 ALL_SCALES = (*CHOSEN, "Adam", "AdamW")
 #: Statistics of a run on its way.
-CURVES = ("train_accuracy", "validation_accuracy", "test_accuracy")
+CURVES = ("train_accuracy", "val_accuracy", "test_accuracy")
 #: Moments are looked at that are later by this share than the one before.
 RESOLUTION = 0.3
 
@@ -61,7 +61,7 @@ def data(settings: Settings) -> Data:
         train=settings.train,
         test=settings.test or SIZES[settings.dataset][1],
         side=settings.side or None,
-        held=settings.held,
+        val=settings.val,
     )
 
 

@@ -16,7 +16,7 @@ class Settings(parameters.Settings):
     Args:
         dataset: name of a data set.
         train: training samples.
-        held: training samples that the moment of a run is selected on.
+        val: training samples that the moment of a run is selected on.
         test: test samples; 0 for all.
         side: pixels along an image's side; 0 for as many as there are.
         width: channels of the network's first convolution.
@@ -43,7 +43,7 @@ class Settings(parameters.Settings):
 
     dataset: str
     train: int
-    held: int
+    val: int
     test: int
     side: int
     width: int
@@ -82,7 +82,7 @@ _LAPTOP = Settings(
     preset="laptop",
     dataset="cifar10",
     train=1024,
-    held=1000,
+    val=1000,
     test=2000,
     side=8,
     width=8,
@@ -109,7 +109,7 @@ PRESETS: dict[str, Settings] = {
         preset="smoke",
         dataset="fashion_mnist",
         train=64,
-        held=40,
+        val=40,
         test=40,
         width=1,
         batch=32,
@@ -129,7 +129,7 @@ PRESETS: dict[str, Settings] = {
         _LAPTOP,
         preset="paper",
         train=40_000,
-        held=10_000,
+        val=10_000,
         test=0,
         side=0,
         width=64,
