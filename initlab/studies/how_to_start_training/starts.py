@@ -1,0 +1,125 @@
+"""Frames of training: epochs until a network starts, by initializer, depth and architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from initlab import claims
+from initlab.studies.contract import Results
+from initlab.studies.how_to_start_training.grid import (
+    FAMILIES,
+    SWAPPED,
+    Settings,
+    swapped_depths,
+)
+from initlab.studies.how_to_start_training.signal import eta, family_names
+
+
+def started(results: Results[Settings], name: str) -> pd.DataFrame:
+    """Trainings of one sweep, a row each, by seed.
+
+    Returns:
+        Columns of the run, and `epochs` until 20 % test accuracy (the whole budget if never),
+        whether it was `reached`, and whether the loss `diverged`.
+    """
+    frame = results.of(name)
+    wide = frame.pivot_table(index="key", columns="statistic", values="value", sort=False)
+    fields = frame.drop_duplicates("key").drop(columns=["statistic", "value"])
+    return fields.merge(wide.reset_index(), on="key")
+
+
+def epochs(trained: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Restricted mean of the epochs until the start, with its interval, of each group."""
+    return claims.means(trained, by, "epochs")
+
+
+def figure_1b(results: Results[Settings]) -> pd.DataFrame:
+    """Epochs by initializer and depth; shares of networks that `started` and that `diverged`."""
+    by = ["init", "model.depth"]
+    trained = started(results, "square_trained")
+    shares = trained.groupby(by)[["reached", "diverged"]].mean()
+    found = epochs(trained, by).join(shares.rename(columns={"reached": "started"}), on=by)
+    return found.rename(columns={"init": "initializer", "model.depth": "depth"})
+
+
+def residual(results: Results[Settings]) -> pd.DataFrame:
+    """Trainings of residual networks, with `b`, `modules` and `eta`."""
+    names = {"model.scales": "b", "model.depth": "modules"}
+    trained = started(results, "residual_trained").rename(columns=names)
+    return trained.assign(eta=trained.b.map(eta))
+
+
+def figure_2b(results: Results[Settings]) -> pd.DataFrame:
+    """Epochs by weights of the modules and their number; share of networks that `started`."""
+    by = ["b", "modules"]
+    trained = residual(results)
+    share = trained.groupby(by).reached.mean().rename("started")
+    found = epochs(trained, by).join(share, on=by)
+    return found.assign(eta=found.b.map(eta))
+
+
+def overflow(results: Results[Settings]) -> pd.DataFrame:
+    """How the networks of the most modules end: share whose loss overflows, epochs of the others.
+
+    Returns:
+        By `eta`: shares that `overflow` and that `start`, and the `mean` epochs of those that
+        start with its interval.
+    """
+    trained = residual(results)
+    trained = trained[trained.modules == trained.modules.max()]
+    shares = trained.groupby("eta", sort=False)[["diverged", "reached"]].mean()
+    found = shares.set_axis(["overflow", "start"], axis=1)
+    if (trained.reached == 1).any():
+        some = epochs(trained[trained.reached == 1], ["eta"]).set_index("eta")
+        found = found.join(some[["mean", "low", "high"]])
+    return found.reset_index()
+
+
+def families(results: Results[Settings]) -> pd.DataFrame:
+    """Trainings of the families of Figure 3, with `family` and `reciprocal`, Σ 1/n."""
+    trained = started(results, "family_trained")
+    widths = trained["model.widths"]
+    return trained.assign(
+        family=widths.map(family_names(results.settings)),
+        reciprocal=[sum(1 / int(w) for w in text.split("-")) for text in widths],
+    )
+
+
+def figure_3(results: Results[Settings]) -> pd.DataFrame:
+    """Epochs by family and depth."""
+    found = epochs(families(results), ["family", "model.depth", "reciprocal"])
+    return found.rename(columns={"model.depth": "depth"}).sort_values(["family", "depth"])
+
+
+def swapped(results: Results[Settings]) -> pd.DataFrame:
+    """Epochs of families (i) to (iii), and of (i) with its layers in the other order."""
+    depths = swapped_depths(results.settings)
+    other = epochs(started(results, "swapped_trained"), ["model.depth"]).assign(family=SWAPPED)
+    found = figure_3(results)
+    found = found[found.family.isin(list(FAMILIES)[:3]) & found.depth.isin(depths)]
+    return pd.concat([found, other.rename(columns={"model.depth": "depth"})])
+
+
+def swapped_ratios(results: Results[Settings]) -> pd.DataFrame:
+    """Mean epochs of family (i) over those of the other order, at each depth."""
+    one, other = families(results), started(results, "swapped_trained")
+    rows = []
+    for d in swapped_depths(results.settings):
+        pair = [
+            by_seed(frame[frame["model.depth"] == d])
+            for frame in (one[one.family == next(iter(FAMILIES))], other)
+        ]
+        ratio = claims.ratio(*pair, pairs=True)
+        low, high = ratio.interval()
+        rows.append(
+            {"depth": d, "narrow last over wide last": ratio.value, "low": low, "high": high}
+        )
+    return pd.DataFrame(rows)
+
+
+def by_seed(trained: pd.DataFrame, column: str = "epochs") -> np.ndarray:
+    """A column of trainings in the order of their seeds, (n,)."""
+    return trained.sort_values("seed")[column].to_numpy(float)
