@@ -1,18 +1,19 @@
-"""What the chapter "How to start training" runs: its settings, presets and named sweeps."""
+"""The named sweeps of the chapter "How to start training"."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from math import prod, sqrt
 from typing import Any
 
-from initlab import init, parameters
+from initlab import init
 from initlab.data import SHAPES, Data
 from initlab.init import Rule
 from initlab.measure.signal import Lengths
 from initlab.models import MLP, ConvNet, ResidualMLP
+from initlab.parameters import ParameterError
 from initlab.studies.contract import Grid
+from initlab.studies.how_to_start_training.settings import Settings
 from initlab.sweep import Run
 from initlab.train import SGD, Budget
 
@@ -38,86 +39,6 @@ SWAPPED = "(i) swapped: 10, 30, 10, 30 …"
 NU_2, BIASED = (0.0, 0.01, 0.05, 0.2), 30
 #: Widths of narrow networks, in which layers die.
 NARROW = (2, 3, 5, 10)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings(parameters.Settings):
-    """Settings of the chapter.
-
-    Args:
-        dataset: trains the networks of Figures 1b, 2b and 3.
-        image_dataset: its first training image is the input of Figure 4.
-        schemes: initializers of Figures 1 and 4, by their names in `initlab.init.RULES`.
-        depths: of Figures 1a, 1b and 4.
-        slow_depths: of schemes that lose half of the signal per layer or more, in Figure 1b.
-        cut_depths: of the uncorrected truncated He, which loses a quarter, in Figure 1b.
-        modules: numbers of residual modules, in Figure 2b.
-        family_depths: of Figure 3.
-        networks: per point of Figures 1a and 4.
-        draws: networks per seed where a moment is estimated; ten times as many in `family_nets`
-            and `narrow`.
-        draw_seeds: seeds of that.
-        runs: trainings per point of Figure 1b.
-        many_runs: trainings per point elsewhere.
-        epochs: after which a training that has not started is given up.
-        batch_size: of the trainings.
-    """
-
-    dataset: str = "mnist"
-    image_dataset: str = "cifar10"
-    schemes: tuple[str, ...] = (
-        "he_normal_2x",
-        "he_normal",
-        "he_uniform",
-        "he_truncated",
-        "he_truncated_uncorrected",
-        "glorot_uniform",
-        "glorot_truncated",
-        "lecun_normal",
-        "torch_default",
-    )
-    depths: tuple[int, ...] = tuple(range(10, 101, 10))
-    slow_depths: tuple[int, ...] = (10, 15, 20, 30)
-    cut_depths: tuple[int, ...] = (10, 20, 30, 45, 60)
-    modules: tuple[int, ...] = (5, 10, 20, 40, 60, 80, 100)
-    family_depths: tuple[int, ...] = (4, 8, 12, 16, 20)
-    networks: int = 1000
-    draws: int = 2000
-    draw_seeds: int = 10
-    runs: int = 5
-    many_runs: int = 100
-    epochs: int = 100
-    batch_size: int = 1024
-
-
-_LAPTOP = Settings()
-PRESETS = {
-    "smoke": Settings(
-        preset="smoke",
-        dataset="digits",
-        image_dataset="digits",
-        depths=(5, 10),
-        slow_depths=(5,),
-        cut_depths=(5,),
-        modules=(3, 6),
-        family_depths=(4, 6),
-        networks=40,
-        draws=200,
-        draw_seeds=3,
-        runs=2,
-        many_runs=2,
-        epochs=3,
-        batch_size=256,
-    ),
-    "laptop": _LAPTOP,
-    "paper": replace(
-        _LAPTOP,
-        preset="paper",
-        slow_depths=_LAPTOP.depths,
-        cut_depths=_LAPTOP.depths,
-        draws=20_000,
-    ),
-}
 
 
 def grid(settings: Settings) -> Grid:
@@ -154,7 +75,7 @@ def seeds(settings: Settings, count: int) -> range:
 
 def bias(scheme: str) -> Rule:
     """The rule of a scheme's biases: PyTorch draws them too, every other leaves them at zero."""
-    return init.rule(scheme) if scheme == "torch_default" else init.Zeros()
+    return init.TorchDefault() if scheme == "torch_default" else init.Zeros()
 
 
 def features(settings: Settings) -> int:
@@ -234,13 +155,13 @@ def residual_trained(settings: Settings) -> list[Run]:
     """Figure 2b: residual networks, trained."""
     return [
         Run(
-            ResidualMLP(l, RESIDUAL_WIDTH, b, inputs=features(settings), outputs=10),
+            ResidualMLP(depth, RESIDUAL_WIDTH, b, inputs=features(settings), outputs=10),
             init.HeNormal(),
             seed=i,
             **training(settings),
         )
         for b in DECAYS
-        for l in settings.modules
+        for depth in settings.modules
         for i in seeds(settings, settings.many_runs)
     ]
 
@@ -248,7 +169,9 @@ def residual_trained(settings: Settings) -> list[Run]:
 def family_trained(settings: Settings) -> list[Run]:
     """Figure 3: five families of widths, trained."""
     return [
-        Run(MLP(widths(d), inputs=features(settings)), init.HeNormal(), seed=i, **training(settings))
+        Run(
+            MLP(widths(d), inputs=features(settings)), init.HeNormal(), seed=i, **training(settings)
+        )
         for widths in FAMILIES.values()
         for d in settings.family_depths
         for i in seeds(settings, settings.many_runs)
@@ -277,9 +200,11 @@ def swapped_trained(settings: Settings) -> list[Run]:
 def conv_nets(settings: Settings) -> list[Run]:
     """Figure 4: a tenth of the depth in channels, one image with pixels from 0 to 255."""
     shape = SHAPES[settings.image_dataset]
+    if len(shape) != 3:
+        raise ParameterError(f"image_dataset must be of images, not {settings.image_dataset!r}")
     return [
         Run(
-            ConvNet((max(1, d // 10),) * d, input_shape=shape),
+            ConvNet((max(1, d // 10),) * d, input_shape=(shape[0], shape[1], shape[2])),
             init.rule(s),
             bias=bias(s),
             data=Data(settings.image_dataset, scaling="raw"),
@@ -325,14 +250,14 @@ def residual_spread(settings: Settings) -> list[Run]:
     """Does a residual network avoid failure mode 2?"""
     return [
         Run(
-            ResidualMLP(l, RESIDUAL_WIDTH, b),
+            ResidualMLP(depth, RESIDUAL_WIDTH, b),
             init.HeNormal(),
             networks=settings.draws,
             seed=i,
             measure=Lengths(reduce=True),
         )
         for b in DECAYS[1:]
-        for l in residual_depths(settings)
+        for depth in residual_depths(settings)
         for i in seeds(settings, settings.draw_seeds)
     ]
 

@@ -10,17 +10,22 @@ import pandas as pd
 from initlab.claims import means
 from initlab.measure import theory
 from initlab.studies.contract import Results
-from initlab.studies.how_to_start_training.grid import (
-    BIASED,
-    FAMILIES,
-    Settings,
-    spread_depths,
-)
+from initlab.studies.how_to_start_training.grid import BIASED, FAMILIES, spread_depths
+from initlab.studies.how_to_start_training.settings import Settings
 
 
 def eta(b: float) -> str:
     """How the weights of residual modules are named: η_l = b^l."""
     return "η = 1" if b == 1 else f"η = {b:g}ˡ"
+
+
+def short(family: str) -> str:
+    """The number of a family of widths.
+
+    >>> short("(iv) 15 throughout")
+    'iv'
+    """
+    return family[1:].split(")")[0]
 
 
 def family_names(settings: Settings) -> dict[str, str]:
@@ -169,7 +174,7 @@ def bias_seeds(results: Results[Settings]) -> pd.DataFrame:
     return frame.assign(nu=(frame["bias.std"].fillna(0.0) ** 2).round(12))
 
 
-def bias(results: Results[Settings]) -> pd.DataFrame:
+def biases(results: Results[Settings]) -> pd.DataFrame:
     """E M_j with biases of second moment ν₂, and M_0 + ½ j ν₂, which is expected.
 
     Returns:

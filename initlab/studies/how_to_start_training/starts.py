@@ -9,12 +9,8 @@ import pandas as pd
 
 from initlab import claims
 from initlab.studies.contract import Results
-from initlab.studies.how_to_start_training.grid import (
-    FAMILIES,
-    SWAPPED,
-    Settings,
-    swapped_depths,
-)
+from initlab.studies.how_to_start_training.grid import FAMILIES, SWAPPED, swapped_depths
+from initlab.studies.how_to_start_training.settings import Settings
 from initlab.studies.how_to_start_training.signal import eta, family_names
 
 
@@ -45,7 +41,7 @@ def figure_1b(results: Results[Settings]) -> pd.DataFrame:
     return found.rename(columns={"init": "initializer", "model.depth": "depth"})
 
 
-def residual(results: Results[Settings]) -> pd.DataFrame:
+def residual_starts(results: Results[Settings]) -> pd.DataFrame:
     """Trainings of residual networks, with `b`, `modules` and `eta`."""
     names = {"model.scales": "b", "model.depth": "modules"}
     trained = started(results, "residual_trained").rename(columns=names)
@@ -55,7 +51,7 @@ def residual(results: Results[Settings]) -> pd.DataFrame:
 def figure_2b(results: Results[Settings]) -> pd.DataFrame:
     """Epochs by weights of the modules and their number; share of networks that `started`."""
     by = ["b", "modules"]
-    trained = residual(results)
+    trained = residual_starts(results)
     share = trained.groupby(by).reached.mean().rename("started")
     found = epochs(trained, by).join(share, on=by)
     return found.assign(eta=found.b.map(eta))
@@ -68,7 +64,7 @@ def overflow(results: Results[Settings]) -> pd.DataFrame:
         By `eta`: shares that `overflow` and that `start`, and the `mean` epochs of those that
         start with its interval.
     """
-    trained = residual(results)
+    trained = residual_starts(results)
     trained = trained[trained.modules == trained.modules.max()]
     shares = trained.groupby("eta", sort=False)[["diverged", "reached"]].mean()
     found = shares.set_axis(["overflow", "start"], axis=1)
@@ -78,7 +74,7 @@ def overflow(results: Results[Settings]) -> pd.DataFrame:
     return found.reset_index()
 
 
-def families(results: Results[Settings]) -> pd.DataFrame:
+def family_starts(results: Results[Settings]) -> pd.DataFrame:
     """Trainings of the families of Figure 3, with `family` and `reciprocal`, Σ 1/n."""
     trained = started(results, "family_trained")
     widths = trained["model.widths"]
@@ -90,7 +86,7 @@ def families(results: Results[Settings]) -> pd.DataFrame:
 
 def figure_3(results: Results[Settings]) -> pd.DataFrame:
     """Epochs by family and depth."""
-    found = epochs(families(results), ["family", "model.depth", "reciprocal"])
+    found = epochs(family_starts(results), ["family", "model.depth", "reciprocal"])
     return found.rename(columns={"model.depth": "depth"}).sort_values(["family", "depth"])
 
 
@@ -105,18 +101,26 @@ def swapped(results: Results[Settings]) -> pd.DataFrame:
 
 def swapped_ratios(results: Results[Settings]) -> pd.DataFrame:
     """Mean epochs of family (i) over those of the other order, at each depth."""
-    one, other = families(results), started(results, "swapped_trained")
+    trained, other = family_starts(results), started(results, "swapped_trained")
+    one = trained[trained.family == next(iter(FAMILIES))]
+    return _ratios(one, other, "narrow last over wide last")
+
+
+def order_ratios(results: Results[Settings]) -> pd.DataFrame:
+    """Mean epochs of family (ii) over those of (iii), the same widths, at each depth."""
+    trained = family_starts(results)
+    first, last = (trained[trained.family == name] for name in list(FAMILIES)[1:3])
+    return _ratios(first, last, "narrow half last over narrow half first")
+
+
+def _ratios(one: pd.DataFrame, other: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Ratio of mean epochs, paired by seed, with its interval, at the depths of `other`."""
     rows = []
-    for d in swapped_depths(results.settings):
-        pair = [
-            by_seed(frame[frame["model.depth"] == d])
-            for frame in (one[one.family == next(iter(FAMILIES))], other)
-        ]
+    for d in sorted(other["model.depth"].unique()):
+        pair = [by_seed(frame[frame["model.depth"] == d]) for frame in (one, other)]
         ratio = claims.ratio(*pair, pairs=True)
         low, high = ratio.interval()
-        rows.append(
-            {"depth": d, "narrow last over wide last": ratio.value, "low": low, "high": high}
-        )
+        rows.append({"depth": int(d), name: ratio.value, "low": low, "high": high})
     return pd.DataFrame(rows)
 
 
