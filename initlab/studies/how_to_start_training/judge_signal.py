@@ -11,6 +11,7 @@ import pandas as pd
 from initlab import claims, init
 from initlab.claims import Estimate
 from initlab.studies.contract import Results
+from initlab.studies.how_to_start_training.frames import short
 from initlab.studies.how_to_start_training.grid import (
     BIASED,
     CRITICAL,
@@ -24,7 +25,6 @@ from initlab.studies.how_to_start_training.signal import (
     bias_seeds,
     conv_ratios,
     residual_ratios,
-    short,
     spread_seeds,
     square_ratios,
 )

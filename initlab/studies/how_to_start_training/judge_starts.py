@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pandas as pd
@@ -12,9 +12,10 @@ from sklearn.isotonic import IsotonicRegression
 from initlab import claims, init
 from initlab.claims import Estimate
 from initlab.studies.contract import Results
+from initlab.studies.how_to_start_training.frames import short
 from initlab.studies.how_to_start_training.grid import CRITICAL, DECAYS, FAMILIES, trained_depths
 from initlab.studies.how_to_start_training.settings import Settings
-from initlab.studies.how_to_start_training.signal import residual_ratios, short
+from initlab.studies.how_to_start_training.signal import residual_ratios
 from initlab.studies.how_to_start_training.starts import (
     by_seed,
     family_starts,
@@ -24,6 +25,9 @@ from initlab.studies.how_to_start_training.starts import (
 
 #: Schemes of the paper's figure whose weights have less variance than 2/fan-in.
 TOO_SMALL = ("he_truncated_uncorrected", "glorot_uniform", "glorot_truncated")
+
+#: Depths of the families whose cells are criteria of H6c and H6d.
+JUDGED_DEPTHS = (4, 8, 12, 16, 20)
 
 
 def estimates(results: Results[Settings]) -> dict[str, Estimate]:
@@ -109,10 +113,8 @@ def widths(results: Results[Settings]) -> dict[str, Estimate]:
     trained = family_starts(results)
     reciprocal = trained.groupby(["family", "model.depth"]).reciprocal.first()
     cells = {
-        (f, d): by_seed(trained[(trained.family == f) & (trained["model.depth"] == d)])
-        for f in FAMILIES
-        for d in depths
-    }
+        (f, d): by_seed(rows) for (f, d), rows in trained.groupby(["family", "model.depth"])
+    }  # (family, depth) → (seeds,)
     x = np.array([reciprocal[cell] for cell in cells])
     found = {
         "H6a.explained": claims.bca(
@@ -123,12 +125,14 @@ def widths(results: Results[Settings]) -> dict[str, Estimate]:
     # Networks of constant width 15 and 20 with the same sum of 1/width, the deepest pair of them.
     same = [(cells[fifth, d], cells[four[3], e]) for d in depths for e in depths if 3 * d == 4 * e]
     found["H6b.same-sum"] = claims.ratio(*same[-1], pairs=True) if same else claims.unknown()
-    for d in depths:
-        common = np.mean([cells[f, d] for f in four], axis=0)
-        for f in four:
-            cell = f"depth-{d}-{short(f)}"
-            found[f"H6c.{cell}"] = claims.ratio(cells[f, d], common, pairs=True)
-            found[f"H6d.{cell}"] = claims.ratio(cells[fifth, d], cells[f, d], pairs=True)
+    for d, f in product(JUDGED_DEPTHS, four):
+        cell = f"depth-{d}-{short(f)}"
+        if d not in depths:
+            found |= {f"{claim}.{cell}": claims.unknown() for claim in ("H6c", "H6d")}
+            continue
+        common = np.mean([cells[g, d] for g in four], axis=0)
+        found[f"H6c.{cell}"] = claims.ratio(cells[f, d], common, pairs=True)
+        found[f"H6d.{cell}"] = claims.ratio(cells[fifth, d], cells[f, d], pairs=True)
     return found
 
 

@@ -7,36 +7,12 @@ from math import sqrt
 import numpy as np
 import pandas as pd
 
-from initlab.claims import means
+from initlab import claims
 from initlab.measure import theory
 from initlab.studies.contract import Results
+from initlab.studies.how_to_start_training.frames import eta, family_names, log_means
 from initlab.studies.how_to_start_training.grid import BIASED, FAMILIES, spread_depths
 from initlab.studies.how_to_start_training.settings import Settings
-
-
-def eta(b: float) -> str:
-    """How the weights of residual modules are named: η_l = b^l."""
-    return "η = 1" if b == 1 else f"η = {b:g}ˡ"
-
-
-def short(family: str) -> str:
-    """The number of a family of widths.
-
-    >>> short("(iv) 15 throughout")
-    'iv'
-    """
-    return family[1:].split(")")[0]
-
-
-def family_names(settings: Settings) -> dict[str, str]:
-    """Family by the widths of a network, as results have them: "30-10-30-10".
-
-    At depth 2 families (i) and (ii) are one network, which counts as (ii).
-    """
-    depths = {*settings.family_depths, *spread_depths(settings)}
-    return {
-        "-".join(map(str, widths(d))): name for name, widths in FAMILIES.items() for d in depths
-    }
 
 
 def ratios(frame: pd.DataFrame) -> pd.DataFrame:
@@ -57,7 +33,7 @@ def conv_ratios(results: Results[Settings]) -> pd.DataFrame:
 
 
 def _by_depth(frame: pd.DataFrame) -> pd.DataFrame:
-    found = means(frame, ["init", "model.depth"])
+    found = log_means(frame, ["init", "model.depth"])
     return found.rename(columns={"init": "initializer", "model.depth": "depth", "n": "networks"})
 
 
@@ -91,7 +67,7 @@ def figure_2a(results: Results[Settings]) -> pd.DataFrame:
     shown = residual_ratios(results)
     shown = shown[shown.modules % step == 0]
     shown = shown.assign(eta=shown.b.map(eta))
-    return means(shown, ["matrices", "b", "eta", "modules"]).sort_values(
+    return log_means(shown, ["matrices", "b", "eta", "modules"]).sort_values(
         ["matrices", "b", "modules"], ascending=[True, False, True]
     )
 
@@ -116,7 +92,7 @@ def spread(results: Results[Settings]) -> pd.DataFrame:
     """
     by = ["family", "model.depth", "model.widths"]
     frame = spread_seeds(results)
-    found = means(frame[frame.statistic == "variance_mean"], by)
+    found = log_means(frame[frame.statistic == "variance_mean"], by)
     typical = frame[frame.statistic == "variance_median"].groupby(by).value.mean()
     widths = [tuple(map(int, text.split("-"))) for text in found["model.widths"]]
     found["exact"] = [theory.expected_empirical_variance(w) for w in widths]
@@ -192,7 +168,7 @@ def dead(results: Results[Settings]) -> pd.DataFrame:
     frame = results.of("narrow", "dead")
     frame = frame[frame.layer > 0]
     widths = frame["model.widths"].str.split("-").str[0].astype(int)
-    found = means(frame.assign(width=widths), ["width", "layer"])
+    found = claims.means(frame.assign(width=widths), ["width", "layer"])
     found["exact"] = [
         theory.dead_layer_probability(np.full(layer, width))
         for width, layer in zip(found.width, found.layer, strict=True)

@@ -9,9 +9,9 @@ import pandas as pd
 
 from initlab import claims
 from initlab.studies.contract import Results
+from initlab.studies.how_to_start_training.frames import eta, family_names, log_means
 from initlab.studies.how_to_start_training.grid import FAMILIES, SWAPPED, swapped_depths
 from initlab.studies.how_to_start_training.settings import Settings
-from initlab.studies.how_to_start_training.signal import eta, family_names
 
 
 def started(results: Results[Settings], name: str) -> pd.DataFrame:
@@ -27,9 +27,13 @@ def started(results: Results[Settings], name: str) -> pd.DataFrame:
     return fields.merge(wide.reset_index(), on="key")
 
 
-def epochs(trained: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Restricted mean of the epochs until the start, with its interval, of each group."""
-    return claims.means(trained, by, "epochs")
+def epochs(trained: pd.DataFrame, by: Sequence[str], budget: int) -> pd.DataFrame:
+    """Restricted mean of the epochs until the start, of each group.
+
+    Its interval, for a logarithmic axis, ends at the budget, as the restricted mean does.
+    """
+    found = log_means(trained.rename(columns={"epochs": "value"}), by)
+    return found.assign(high=found.high.clip(upper=budget))
 
 
 def figure_1b(results: Results[Settings]) -> pd.DataFrame:
@@ -37,7 +41,9 @@ def figure_1b(results: Results[Settings]) -> pd.DataFrame:
     by = ["init", "model.depth"]
     trained = started(results, "square_trained")
     shares = trained.groupby(by)[["reached", "diverged"]].mean()
-    found = epochs(trained, by).join(shares.rename(columns={"reached": "started"}), on=by)
+    found = epochs(trained, by, results.settings.epochs).join(
+        shares.rename(columns={"reached": "started"}), on=by
+    )
     return found.rename(columns={"init": "initializer", "model.depth": "depth"})
 
 
@@ -53,7 +59,7 @@ def figure_2b(results: Results[Settings]) -> pd.DataFrame:
     by = ["b", "modules"]
     trained = residual_starts(results)
     share = trained.groupby(by).reached.mean().rename("started")
-    found = epochs(trained, by).join(share, on=by)
+    found = epochs(trained, by, results.settings.epochs).join(share, on=by)
     return found.assign(eta=found.b.map(eta))
 
 
@@ -69,7 +75,8 @@ def overflow(results: Results[Settings]) -> pd.DataFrame:
     shares = trained.groupby("eta", sort=False)[["diverged", "reached"]].mean()
     found = shares.set_axis(["overflow", "start"], axis=1)
     if (trained.reached == 1).any():
-        some = epochs(trained[trained.reached == 1], ["eta"]).set_index("eta")
+        some = trained[trained.reached == 1]
+        some = epochs(some, ["eta"], results.settings.epochs).set_index("eta")
         found = found.join(some[["mean", "low", "high"]])
     return found.reset_index()
 
@@ -86,14 +93,16 @@ def family_starts(results: Results[Settings]) -> pd.DataFrame:
 
 def figure_3(results: Results[Settings]) -> pd.DataFrame:
     """Epochs by family and depth."""
-    found = epochs(family_starts(results), ["family", "model.depth", "reciprocal"])
+    by = ["family", "model.depth", "reciprocal"]
+    found = epochs(family_starts(results), by, results.settings.epochs)
     return found.rename(columns={"model.depth": "depth"}).sort_values(["family", "depth"])
 
 
 def swapped(results: Results[Settings]) -> pd.DataFrame:
     """Epochs of families (i) to (iii), and of (i) with its layers in the other order."""
     depths = swapped_depths(results.settings)
-    other = epochs(started(results, "swapped_trained"), ["model.depth"]).assign(family=SWAPPED)
+    other = started(results, "swapped_trained")
+    other = epochs(other, ["model.depth"], results.settings.epochs).assign(family=SWAPPED)
     found = figure_3(results)
     found = found[found.family.isin(list(FAMILIES)[:3]) & found.depth.isin(depths)]
     return pd.concat([found, other.rename(columns={"model.depth": "depth"})])
