@@ -92,7 +92,8 @@ def residual(results: Results[Settings]) -> dict[str, Estimate]:
     def order(x: np.ndarray) -> np.ndarray:
         y = rankdata(x.mean(-1), axis=-1)
         y, centred = y - y.mean(-1, keepdims=True), ranks - ranks.mean()
-        return (y @ centred) / np.sqrt((y**2).sum(-1) * (centred @ centred))
+        norm = np.sqrt((y**2).sum(-1) * (centred @ centred))
+        return np.divide(y @ centred, norm, out=np.full_like(norm, np.nan), where=norm > 0)
 
     found = {"H5a.order": claims.bca(order, np.stack([*cells.values()]), vectorized=True)}
     deepest = {b: cells[b, max(p.modules)] for b in DECAYS}
@@ -139,10 +140,14 @@ def widths(results: Results[Settings]) -> dict[str, Estimate]:
 def explained(x: np.ndarray, epochs: np.ndarray) -> float:
     """Share of the variance of log epochs that one increasing function of x explains.
 
+    nan where there is none.
+
     Args:
         x: of each cell, (cells,).
         epochs: their means, (cells,).
     """
     y = np.log(epochs)
+    if np.ptp(y) == 0:
+        return np.nan
     fitted = IsotonicRegression(out_of_bounds="clip").fit_transform(x, y)
     return float(1 - ((y - fitted) ** 2).sum() / ((y - y.mean()) ** 2).sum())
