@@ -109,7 +109,7 @@ class Claim:
         settles: what would settle it, and its cost, where it is not reproduced or undecided.
         design: see `Design`.
         criteria: at least one necessary one.
-        figure: name of the chapter's figure that shows it, without "figure-"; "" for none.
+        figure: name of the chapter's figure that shows it, such as "figure-1a"; "" for none.
     """
 
     id: str
