@@ -1,0 +1,112 @@
+"""Widths at equal training loss: how far each matrix has come when the loss is first so low."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from initlab import claims
+from initlab.claims import Estimate
+from initlab.models import MLP
+from initlab.studies.contract import Results
+from initlab.studies.staying_near_the_start.followed import followed
+from initlab.studies.staying_near_the_start.grid import of_data, width_of
+from initlab.studies.staying_near_the_start.seeds import said, table
+from initlab.studies.staying_near_the_start.settings import Settings
+from initlab.sweep import Run, key
+
+#: The weight matrices by their layer.
+MATRICES = {1: "input to first", 2: "first to second", 3: "second to output"}
+_COLUMNS = ["width", "seed", "layer", "epoch", "rms", "stable_rank"]
+
+
+def sized(results: Results[Settings], name: str) -> list[Run]:
+    """The runs up to equal training loss on one data set."""
+    return of_data([*results.grid["sizes"], *results.grid["other_sizes"]], name)
+
+
+def at_loss(results: Results[Settings], runs: Sequence[Run], level: float) -> pd.DataFrame:
+    """Each matrix at the first look with a training loss ≤ `level`.
+
+    Of the widths of which all runs got there: the quickest alone would be no fair sample.
+
+    Returns:
+        Columns `width`, `seed`, `layer`, `epoch`, `rms` of Δ and `stable_rank` of Δ.
+    """
+    train = followed(results, runs, "train_loss")
+    seen = {
+        (name, layer): followed(results, runs, name, layer)
+        for name in ("delta_std", "delta_mean", "stable_rank")
+        for layer in MATRICES
+    }
+    rows, missed = [], set()
+    for run in runs:
+        loss = train[key(run)]
+        there = loss.index[loss <= level]
+        if not len(there):
+            missed.add(width_of(run))
+            continue
+        for layer in MATRICES:
+            std, mean, rank = (
+                seen[name, layer].loc[there[0], key(run)]
+                for name in ("delta_std", "delta_mean", "stable_rank")
+            )
+            values = (width_of(run), run.seed, layer, there[0], float(np.hypot(std, mean)), rank)
+            rows.append(dict(zip(_COLUMNS, values, strict=True)))
+    frame = pd.DataFrame(rows, columns=_COLUMNS)
+    return frame[~frame.width.isin(missed)]
+
+
+def exponent(table: pd.DataFrame) -> Estimate:
+    """Slope of the logarithm of a positive number against that of the width.
+
+    The widths of a seed share draws, so that there is one slope per seed.
+
+    Args:
+        table: a row per width, a column per seed.
+    """
+    if len(table) < 2:
+        return claims.unknown()
+    return claims.mean(np.polyfit(np.log(table.index), np.log(table.to_numpy()), 1)[0])
+
+
+def exponents(results: Results[Settings], level: float) -> pd.DataFrame:
+    """How the displacement at a training loss depends on the width, for each set and matrix.
+
+    Returns:
+        Columns `data`, `matrix`, `widths`; as text with intervals `RMS of Δ` and `norm of Δ`, the
+        exponents of its RMS and of its spectral norm; the `stable rank of Δ` at the narrowest and
+        at the widest.
+    """
+    found = []
+    for name in (results.settings.dataset, *results.settings.other_datasets):
+        runs = sized(results, name)
+        moved = at_loss(results, runs, level)
+        for layer, matrix in MATRICES.items():
+            rows = moved[moved.layer == layer]
+            if not len(rows):
+                continue
+            rows = rows.assign(norm=rows.rms * rows.width.map(_links(runs[0], layer)) ** 0.5)
+            rows = rows.assign(norm=rows.norm / np.sqrt(rows.stable_rank))
+            ranks = table(rows, "stable_rank").mean(axis=1)
+            found.append(
+                {
+                    "data": name,
+                    "matrix": matrix,
+                    "widths": len(ranks),
+                    "exponent of RMS Δ": said(exponent(table(rows, "rms"))),
+                    "of ‖Δ‖₂": said(exponent(table(rows, "norm"))),
+                    "stable rank of Δ, narrowest": claims.number(ranks.iloc[0]),
+                    "widest": claims.number(ranks.iloc[-1]),
+                }
+            )
+    return pd.DataFrame(found)
+
+
+def _links(run: Run, layer: int):
+    """Width → links of a matrix of networks like that of `run`."""
+    assert isinstance(run.model, MLP)
+    inputs, outputs = run.model.inputs, run.model.outputs
+    return {1: lambda w: inputs * w, 2: lambda w: w * w, 3: lambda w: w * outputs}[layer]
