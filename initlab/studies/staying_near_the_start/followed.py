@@ -22,6 +22,15 @@ def _by_run(results: Results[Settings]) -> dict[str, pd.DataFrame]:
     return {str(k): rows for k, rows in results.frame[_COLUMNS].groupby("key")}
 
 
+@lru_cache(maxsize=4)
+def _by_statistic(results: Results[Settings]) -> dict[tuple[str, int], pd.DataFrame]:
+    """The looks of all runs by statistic and layer."""
+    rows = results.frame[_COLUMNS]
+    rows = rows[(rows.step >= 0) & ~rows.statistic.str.contains("/")]
+    named = rows.groupby(["statistic", "layer"])[["key", "step", "value"]]
+    return {(str(name), int(layer)): own for (name, layer), own in named}  # type: ignore[misc]
+
+
 def rows_of(results: Results[Settings], runs: Sequence[Run]) -> pd.DataFrame:
     """All that was measured of some runs: `key`, `layer`, `step`, `statistic`, `value`."""
     found = _by_run(results)
@@ -42,15 +51,11 @@ def followed(
     Returns:
         A column for each run, named by its key, and a row for each look, indexed by its epoch.
     """
-    found = _by_run(results)
-    columns = {}
-    for k in sorted({key(run) for run in runs}):
-        rows = found[k]
-        rows = rows[(rows.statistic == statistic) & (rows.layer == layer) & (rows.step >= 0)]
-        columns[k] = rows.set_index("step").value
-    table = pd.DataFrame(columns).sort_index()
+    rows = _by_statistic(results)[statistic, layer]
+    rows = rows[rows.key.isin({key(run) for run in runs})]
+    table = rows.pivot(index="step", columns="key", values="value")
     table.index = table.index / results.settings.per_epoch(data_of(runs[0]))
-    return table.rename_axis("epoch").rename_axis("key", axis="columns")
+    return table.rename_axis("epoch")
 
 
 def last(results: Results[Settings], runs: Sequence[Run], statistic: str, layer: int) -> np.ndarray:
@@ -101,7 +106,7 @@ def typical(
     return pd.concat(frames)
 
 
-def bundle(
+def bundled(
     results: Results[Settings], runs: Sequence[Run], statistic: str, layer: int = -1
 ) -> pd.DataFrame:
     """`followed` from epoch 0.5 on: what is drawn as a bundle of lines."""

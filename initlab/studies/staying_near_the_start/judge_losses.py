@@ -8,7 +8,6 @@ from scipy.stats import rankdata
 
 from initlab import claims
 from initlab.claims import Estimate
-from initlab.measure.displacement import correlation
 from initlab.studies.contract import Results
 from initlab.studies.staying_near_the_start.fates import fates
 from initlab.studies.staying_near_the_start.seeds import (
@@ -104,7 +103,9 @@ def _least_test(told: pd.DataFrame, settings: Settings) -> dict[str, Estimate]:
     least, times = table(told, "min_test"), table(told, "t_test")
     wide = times[times.index >= settings.stable / 2.5]
     return {
-        "J7a.ratio": ratio(*(least.loc[w].to_numpy() for w in (max(least.index), min(least.index)))),
+        "J7a.ratio": ratio(
+            *(least.loc[w].to_numpy() for w in (max(least.index), min(least.index)))
+        ),
         "J7b.order": order(least),
         "J8a.ratio": ratio(wide.iloc[0].to_numpy(), wide.iloc[-1].to_numpy()),
         "J8b.ratio": ratio(times.iloc[0].to_numpy(), times.iloc[-1].to_numpy()),
@@ -120,9 +121,11 @@ def order(values: pd.DataFrame) -> Estimate:
     """
     if len(values) < 3:
         return claims.unknown()
-    widths = rankdata(values.index)
+    widths = rankdata(values.index) - (len(values) + 1) / 2
 
-    def rho(numbers: np.ndarray) -> float:
-        return correlation(widths, rankdata(numbers.mean(-1)))
+    def rho(numbers: np.ndarray) -> np.ndarray:
+        ranks = rankdata(numbers.mean(-1), axis=-1)
+        ranks = ranks - ranks.mean(-1, keepdims=True)
+        return ranks @ widths / np.sqrt((ranks**2).sum(-1) * (widths @ widths))
 
-    return claims.bca(rho, values.to_numpy())
+    return claims.bca(rho, values.to_numpy(), vectorized=True)
