@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -37,7 +38,7 @@ def travel(
     rule = init.GlorotUniform(scale=scale**2)
     now = init.initialize(model.build("meta"), rule, fresh, count=1)
     seen = [now["layer2.weight"].flatten()]
-    for last, epoch in zip(epochs, epochs[1:], strict=False):
+    for last, epoch in pairwise(epochs):
         [outcome] = fit(
             model,
             now,

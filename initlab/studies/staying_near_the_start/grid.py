@@ -39,7 +39,7 @@ def network(settings: Settings, name: str, width: int, **fields: Any) -> Run:
     """
     data = settings.data_of(name)
     curves = Curves(("train_loss", "test_loss", "grad_norm"), settings.looks)
-    usual = {"init": _GLOROT, "optimizer": SGD(lr=RATE), "curves": curves}
+    usual: dict[str, Any] = {"init": _GLOROT, "optimizer": SGD(lr=RATE), "curves": curves}
     model = MLP((width, width), inputs=int(np.prod(data.shape)), outputs=data.outputs)
     return Run(model, data=data, **(usual | fields))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from initlab import claims
 from initlab.claims import Estimate
 from initlab.studies.contract import Results
@@ -11,7 +13,7 @@ from initlab.studies.staying_near_the_start.followed import accuracy, followed, 
 from initlab.studies.staying_near_the_start.grid import of_width
 from initlab.studies.staying_near_the_start.seeds import column, mean, pooled, share
 from initlab.studies.staying_near_the_start.settings import CLIPPED, UNCLIPPED, Settings
-from initlab.sweep import key
+from initlab.sweep import Run
 
 #: The sweeps behind each claim.
 BEHIND: dict[str, tuple[str, ...]] = {
@@ -60,14 +62,11 @@ def _mark(results: Results[Settings]) -> dict[str, Estimate]:
         area[k].loc[: time / 4].dropna().iloc[-1]
         for k, time in zip(gone.key, gone.divergence, strict=True)
     ]
-    kept = [r for r in fragile if key(r) in set(gone.key)]
-    ends = [last(results, kept, name, 2) for name in ("correlation", "recovery")] if kept else []
-    erased = [abs(r) <= 0.05 and 0.4 <= a <= 0.6 for r, a in zip(*ends, strict=True)]
     return {
         "J1.area": mean(last(results, stable, "recovery", 2)),
         "J1.correlation": mean(last(results, stable, "correlation", 2)),
         "J2a.area": mean(quarter),
-        "J2b.erased": share(erased),
+        "J2b.erased": share(erased(results, fragile, gone.seed)),
     }
 
 
@@ -99,7 +98,23 @@ def _control(results: Results[Settings]) -> dict[str, Estimate]:
             else claims.unknown()
         )
     found["J14a.loss"] = share(column(fates(results, UNCLIPPED), settings.unstable, "above"))
-    marked = [grid["marked_unclipped"], of_width(grid["marked"], settings.unstable)]
+    fragile = of_width(grid["marked"], settings.unstable)
+    told = fate(results, fragile)
+    free = grid["marked_unclipped"]
+    found["J14b.erased"] = share(erased(results, free, told[told.diverged].seed))
     for name, statistic in (("J14b.area", "recovery"), ("J14b.correlation", "correlation")):
-        found[name] = claims.paired(*(last(results, of, statistic, 2) for of in marked))
+        found[name] = claims.paired(*(last(results, of, statistic, 2) for of in (free, fragile)))
     return found
+
+
+def erased(results: Results[Settings], runs: Sequence[Run], seeds: Iterable[int]) -> list[bool]:
+    """Of each marked run of some seeds: is nothing of the mark left at its end?
+
+    Neither as a correlation of first and last weights nor as a letter.
+    """
+    chosen = set(seeds)
+    kept = [run for run in runs if run.seed in chosen]
+    if not kept:
+        return []
+    r, area = (last(results, kept, name, 2) for name in ("correlation", "recovery"))
+    return [abs(c) <= 0.05 and 0.4 <= a <= 0.6 for c, a in zip(r, area, strict=True)]
