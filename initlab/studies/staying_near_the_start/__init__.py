@@ -38,6 +38,7 @@ from initlab.studies.staying_near_the_start.followed import (
 )
 from initlab.studies.staying_near_the_start.frames import (
     COMPARED,
+    by_mark,
     by_optimizer,
     by_scale,
     fallen,
@@ -105,6 +106,7 @@ __all__ = [
     "barriers",
     "bundle",
     "bundled",
+    "by_mark",
     "by_optimizer",
     "by_scale",
     "by_width",

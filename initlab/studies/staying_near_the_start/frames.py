@@ -65,16 +65,18 @@ def fallen(results: Results[Settings]) -> pd.DataFrame:
         Of either arm the share that diverged, the share whose training loss is above ½ ln C at the
         last look, and the median training loss at the end.
     """
-    found = {}
-    for width, rows in pairs(results).groupby("width"):
-        row = {}
-        for arm, end in ((CLIPPED, ""), (UNCLIPPED, "_free")):
-            row[f"diverged, {arm}"] = f"{rows['diverged' + end].mean():.0%}"
-            row[f"above ½ ln C at the last look, {arm}"] = f"{rows['above' + end].mean():.0%}"
-            row[f"loss at the end, {arm} (median)"] = f"{rows['end_train' + end].median():.3g}"
-        found[width] = row
-    order = sorted(next(iter(found.values())), key=lambda name: name.split(",")[0])
-    return pd.DataFrame(found).T[order].rename_axis("width")
+    numbers = (
+        ("diverged", lambda rows, end: f"{rows['diverged' + end].mean():.0%}"),
+        ("above ½ ln C at the last look", lambda rows, end: f"{rows['above' + end].mean():.0%}"),
+        ("median loss at the end", lambda rows, end: f"{rows['end_train' + end].median():.3g}"),
+    )
+    arms = ((CLIPPED, ""), (UNCLIPPED, "_free"))
+    found = [
+        {"width": width}
+        | {f"{what}, {arm}": say(rows, end) for what, say in numbers for arm, end in arms}
+        for width, rows in pairs(results).groupby("width")
+    ]
+    return pd.DataFrame(found)
 
 
 def twins(results: Results[Settings]) -> pd.DataFrame:
@@ -127,16 +129,25 @@ def moments(field: pd.DataFrame, column: str) -> pd.DataFrame:
     """Mean over networks of a column of `conditional`, with its interval.
 
     Args:
-        field: as `conditional` gives it.
-        column: such as "skew"; "peak" is the distance of the mode from the first weight.
+        field: as `conditional` gives it, or with more columns.
+        column: such as "skew".
 
     Returns:
         A row per bin, with `start`, its mean first weight, in the order of that.
     """
-    field = field.assign(peak=field["mode"] - field.start)
     rows = claims.means(field, ["bin"], column)
     rows["start"] = field.groupby("bin").start.mean().to_numpy()
     return rows.sort_values("start")
+
+
+def by_mark(results: Results[Settings]) -> dict[tuple[int, str], list[Run]]:
+    """Marked runs by their width and their loss: the stable width, the unstable one twice."""
+    stable, unstable = results.settings.stable, results.settings.unstable
+    return {
+        (stable, CLIPPED): of_width(results.grid["marked"], stable),
+        (unstable, CLIPPED): of_width(results.grid["marked"], unstable),
+        (unstable, UNCLIPPED): results.grid["marked_unclipped"],
+    }
 
 
 def by_optimizer(results: Results[Settings]) -> dict[str, list[Run]]:
