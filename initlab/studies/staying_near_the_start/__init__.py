@@ -28,7 +28,6 @@ from initlab.studies.staying_near_the_start.fates import (
 )
 from initlab.studies.staying_near_the_start.followed import (
     accuracy,
-    bundled,
     followed,
     last,
     late,
@@ -105,7 +104,6 @@ __all__ = [
     "bands",
     "barriers",
     "bundle",
-    "bundled",
     "by_mark",
     "by_optimizer",
     "by_scale",

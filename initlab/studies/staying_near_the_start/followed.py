@@ -38,7 +38,11 @@ def rows_of(results: Results[Settings], runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def followed(
-    results: Results[Settings], runs: Sequence[Run], statistic: str, layer: int = -1
+    results: Results[Settings],
+    runs: Sequence[Run],
+    statistic: str,
+    layer: int = -1,
+    begin: float = 0.0,
 ) -> pd.DataFrame:
     """One statistic during training.
 
@@ -47,6 +51,7 @@ def followed(
         runs: on one data set.
         statistic: such as "train_loss".
         layer: of the statistic, from 1; −1 for the whole network.
+        begin: the epoch of the first look that is wanted.
 
     Returns:
         A column for each run, named by its key, and a row for each look, indexed by its epoch.
@@ -55,7 +60,7 @@ def followed(
     rows = rows[rows.key.isin({key(run) for run in runs})]
     table = rows.pivot(index="step", columns="key", values="value")
     table.index = table.index / results.settings.per_epoch(data_of(runs[0]))
-    return table.rename_axis("epoch")
+    return table.rename_axis("epoch").loc[begin:]
 
 
 def last(results: Results[Settings], runs: Sequence[Run], statistic: str, layer: int) -> np.ndarray:
@@ -96,22 +101,13 @@ def typical(
         Columns `epoch` (from 0.5), `value` and `width`.
     """
     least = followed(results, runs, "train_loss").replace(np.inf, np.nan).min()
-    table = followed(results, runs, statistic, layer)
+    table = followed(results, runs, statistic, layer, begin=0.5)
     frames = []
     for w in sorted({width_of(r) for r in runs}):
         own = least[[key(r) for r in of_width(runs, w)]].sort_values()
-        series = table[own.index[len(own) // 2]].dropna()
-        series = series[series.index >= 0.5].rename("value")
+        series = table[own.index[len(own) // 2]].dropna().rename("value")
         frames.append(series.reset_index().assign(width=w))
     return pd.concat(frames)
-
-
-def bundled(
-    results: Results[Settings], runs: Sequence[Run], statistic: str, layer: int = -1
-) -> pd.DataFrame:
-    """`followed` from epoch 0.5 on: what is drawn as a bundle of lines."""
-    table = followed(results, runs, statistic, layer)
-    return table[table.index >= 0.5]
 
 
 def median(table: pd.DataFrame, *, positive: bool = True) -> pd.DataFrame:

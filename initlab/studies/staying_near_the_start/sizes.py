@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -76,9 +76,8 @@ def exponents(results: Results[Settings], level: float) -> pd.DataFrame:
     """How the displacement at a training loss depends on the width, for each set and matrix.
 
     Returns:
-        Columns `data`, `matrix`, `widths`; as text with intervals `RMS of Δ` and `norm of Δ`, the
-        exponents of its RMS and of its spectral norm; the `stable rank of Δ` at the narrowest and
-        at the widest.
+        Columns `data`, `matrix` and `widths`; the exponents of the RMS of Δ and of its spectral
+        norm, with intervals; norm and stable rank of Δ at the narrowest and at the widest. Text.
     """
     found = []
     for name in (results.settings.dataset, *results.settings.other_datasets):
@@ -88,25 +87,36 @@ def exponents(results: Results[Settings], level: float) -> pd.DataFrame:
             rows = moved[moved.layer == layer]
             if not len(rows):
                 continue
-            rows = rows.assign(norm=rows.rms * rows.width.map(_links(runs[0], layer)) ** 0.5)
-            rows = rows.assign(norm=rows.norm / np.sqrt(rows.stable_rank))
-            ranks = table(rows, "stable_rank").mean(axis=1)
+            links = rows.width.map(_links(runs[0], layer))
+            rows = rows.assign(norm=spectral_norm(rows.rms, links, rows.stable_rank))
+            ends = rows.groupby("width")[["norm", "stable_rank"]].mean().iloc[[0, -1]]
             found.append(
                 {
                     "data": name,
                     "matrix": matrix,
-                    "widths": len(ranks),
+                    "widths": f"{ends.index[0]} to {ends.index[1]}",
                     "exponent of RMS Δ": said(exponent(table(rows, "rms"))),
-                    "of ‖Δ‖₂": said(exponent(table(rows, "norm"))),
-                    "stable rank of Δ, narrowest": claims.number(ranks.iloc[0]),
-                    "widest": claims.number(ranks.iloc[-1]),
+                    "exponent of ‖Δ‖₂": said(exponent(table(rows, "norm"))),
+                    "‖Δ‖₂ at the ends": " to ".join(map(claims.number, ends.norm)),
+                    "stable rank of Δ": " to ".join(map(claims.number, ends.stable_rank)),
                 }
             )
     return pd.DataFrame(found)
 
 
-def _links(run: Run, layer: int):
+def spectral_norm(rms: pd.Series, links: pd.Series, stable_rank: pd.Series) -> pd.Series:
+    """‖Δ‖₂ from what is recorded: ‖Δ‖_F² is RMS² times the links, and ‖Δ‖₂² is that over the rank.
+
+    Args:
+        rms: root mean square of the entries of Δ.
+        links: number of its entries.
+        stable_rank: ‖Δ‖_F² / ‖Δ‖₂².
+    """
+    return rms * np.sqrt(links / stable_rank)
+
+
+def _links(run: Run, layer: int) -> Callable[[int], int]:
     """Width → links of a matrix of networks like that of `run`."""
     assert isinstance(run.model, MLP)
-    inputs, outputs = run.model.inputs, run.model.outputs
-    return {1: lambda w: inputs * w, 2: lambda w: w * w, 3: lambda w: w * outputs}[layer]
+    outer = {1: run.model.inputs, 3: run.model.outputs or 0}.get(layer)
+    return lambda width: width * (width if outer is None else outer)
