@@ -24,7 +24,7 @@ class Outcomes:
 
     def __init__(self, results: Results[Settings]) -> None:
         """Sort the rows by run, and select the moment of each."""
-        rows = results.frame[["key", "layer", "step", "statistic", "value"]]
+        rows = results.frame[["key", "layer", "step", "statistic", "index", "value"]]
         self._rows = {str(k): of_run for k, of_run in rows.groupby("key")}
         curves = rows[rows.statistic.isin(CURVES) & (rows.step >= 0)]
         self._selected = {
@@ -33,7 +33,7 @@ class Outcomes:
         }
 
     def rows(self, run: Run, statistic: str) -> pd.DataFrame:
-        """Rows of one statistic of a run: layer, step, value."""
+        """Rows of one statistic of a run: layer, step, index, value."""
         found = self._rows[key(run)]
         return found[found.statistic == statistic]
 

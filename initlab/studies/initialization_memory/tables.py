@@ -37,7 +37,7 @@ def _memory(seen: Outcomes, name: str, group: Group) -> dict[str, object]:
     table = seen.counted(group)
     counted = [group[a] for a in table.index]
     classes = np.array(
-        [[seen.rows(run, "class").sort_values("layer").value for run in runs] for runs in counted]
+        [[seen.rows(run, "class").sort_values("index").value for run in runs] for runs in counted]
     )
     pairs = combinations(range(table.shape[1]), 2)
     of_seeds = [(classes[:, i] != classes[:, j]).mean() for i, j in pairs] if counted else []

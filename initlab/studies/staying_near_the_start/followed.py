@@ -13,7 +13,7 @@ from initlab.studies.staying_near_the_start.grid import data_of, of_width, width
 from initlab.studies.staying_near_the_start.settings import Settings
 from initlab.sweep import Run, key
 
-_COLUMNS = ["key", "layer", "step", "statistic", "value"]
+_COLUMNS = ["key", "layer", "step", "statistic", "index", "index_2", "value"]
 
 
 @lru_cache(maxsize=4)
@@ -26,13 +26,13 @@ def _by_run(results: Results[Settings]) -> dict[str, pd.DataFrame]:
 def _by_statistic(results: Results[Settings]) -> dict[tuple[str, int], pd.DataFrame]:
     """The looks of all runs by statistic and layer."""
     rows = results.frame[_COLUMNS]
-    rows = rows[(rows.step >= 0) & ~rows.statistic.str.contains("/")]
+    rows = rows[(rows.step >= 0) & (rows["index"] < 0)]
     named = rows.groupby(["statistic", "layer"])[["key", "step", "value"]]
     return {(str(name), int(layer)): own for (name, layer), own in named}  # type: ignore[misc]
 
 
 def rows_of(results: Results[Settings], runs: Sequence[Run]) -> pd.DataFrame:
-    """All that was measured of some runs: `key`, `layer`, `step`, `statistic`, `value`."""
+    """All that was measured of some runs: see `initlab.sweep.run`."""
     found = _by_run(results)
     return pd.concat([found[key(run)] for run in runs])
 

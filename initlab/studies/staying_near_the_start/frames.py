@@ -184,8 +184,8 @@ def by_scale(results: Results[Settings]) -> dict[float, list[Run]]:
 def spectrum(results: Results[Settings], runs: list[Run]) -> pd.DataFrame:
     """Singular values of the displacement at the end, over the largest: mean by `rank`."""
     rows = rows_of(results, runs)
-    rows = rows[rows.statistic.str.startswith("singular/")]
-    rows = rows.assign(rank=rows.statistic.str[-2:].astype(int) + 1)
+    rows = rows[rows.statistic == "singular"]
+    rows = rows.assign(rank=rows["index"] + 1)
     rows["value"] /= rows.groupby("key").value.transform("max")
     return claims.means(rows.sort_values("rank"), ["rank"])
 

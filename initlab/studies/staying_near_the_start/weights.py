@@ -29,8 +29,8 @@ def conditional(results: Results[Settings], runs: Sequence[Run]) -> pd.DataFrame
         `initlab.measure.displacement.conditional` has them.
     """
     rows = rows_of(results, runs)
-    rows = rows[(rows.layer == 2) & rows.statistic.str.fullmatch(r"[a-z0-9]+/\d\d")]
-    rows = rows.assign(bin=rows.statistic.str[-2:].astype(int), statistic=rows.statistic.str[:-3])
+    rows = rows[(rows.layer == 2) & (rows["index"] >= 0) & (rows.index_2 < 0)]
+    rows = rows.rename(columns={"index": "bin"})
     return rows.pivot(index=["key", "bin"], columns="statistic", values="value").reset_index()
 
 
@@ -49,10 +49,8 @@ def plane(results: Results[Settings]) -> tuple[np.ndarray, float, float]:
     rows = rows_of(results, [results.grid["pictured"][-1]])
     reach = rows[rows.statistic.str.startswith("reach_")].set_index("statistic").value
     table = np.zeros((CELLS, CELLS))
-    cells = rows[rows.statistic.str.startswith("cell/")]
-    for name, value in zip(cells.statistic, cells.value, strict=True):
-        _, i, j = name.split("/")
-        table[int(i), int(j)] = value
+    cells = rows[rows.statistic == "cell"]
+    table[cells["index"], cells.index_2] = cells.value
     return table, float(reach["reach_start"]), float(reach["reach_end"])
 
 
@@ -86,9 +84,9 @@ def snapshots(results: Results[Settings], run: Run) -> Iterator[tuple[float, np.
         looks between.
     """
     rows = rows_of(results, [run])
-    rows = rows[rows.statistic.str.startswith("picture/")]
+    rows = rows[rows.statistic == "picture"].sort_values(["index", "index_2"])
     steps = sorted(rows.step.unique())
     for step in sorted({steps[max(i, -len(steps))] for i in (0, -7, -5, -3, -1)}):
-        cells = rows[rows.step == step].sort_values("statistic").value.to_numpy()
+        cells = rows[rows.step == step].value.to_numpy()
         side = round(len(cells) ** 0.5)
         yield step / results.settings.per_epoch(data_of(run)), cells.reshape(side, side)
