@@ -69,7 +69,7 @@ def cells(settings: Settings) -> list[Cell]:
 
 def ends(settings: Settings) -> list[tuple[str, float]]:
     """The settings and shares of wrong labels that are looked at closely."""
-    return list(product(("nothing", "all"), (0.0, settings.noisiest)))
+    return [(where, noise) for noise in (0.0, settings.noisiest) for where in ("nothing", "all")]
 
 
 def tuning(settings: Settings) -> Table:
@@ -146,9 +146,7 @@ def final(settings: Settings, chosen: Chosen) -> Table:
 def counted(settings: Settings, chosen: Chosen) -> Table:
     """How many stages?"""
     return {
-        (*cell, n): points(
-            settings, chosen, cell, stages=stages_of(settings, cell[0], cell[3], n)
-        )
+        (*cell, n): points(settings, chosen, cell, stages=stages_of(settings, cell[0], cell[3], n))
         for name, (where, noise), method, n in product(
             settings.datasets, ends(settings), COUNTED, settings.counts
         )
@@ -258,4 +256,15 @@ def grid(settings: Settings) -> Grid:
     What is judged depends on what is chosen, so the tuning is computed here where it is not known.
     """
     named = plan(settings, tuned(settings))
-    return {name: [run for group in table.values() for run in group] for name, table in named.items()}
+    return {
+        name: [run for group in table.values() for run in group] for name, table in named.items()
+    }
+
+
+def count(settings: Settings) -> int:
+    """How many networks a preset trains; it hardly depends on the trials that are chosen."""
+    first = {cell: trials(settings, cell[1])[0] for cell in cells(settings)}
+    runs = (
+        r for table in plan(settings, first).values() for group in table.values() for r in group
+    )
+    return len({key(run) for run in runs})

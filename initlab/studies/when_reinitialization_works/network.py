@@ -52,9 +52,7 @@ def trials(settings: Settings, setting: str) -> list[Trial]:
     return list(product(settings.rates, decays))
 
 
-def data_of(
-    settings: Settings, name: str, *, validation: bool = False, share: float = 1.0
-) -> Data:
+def data_of(settings: Settings, name: str, *, validation: bool = False, share: float = 1.0) -> Data:
     """A data set at the chapter's size.
 
     Args:
@@ -77,15 +75,23 @@ def data_of(
     )
 
 
+def residual_network(settings: Settings, data: Data) -> PreActResNet18:
+    """The residual network for images."""
+    channels, side, _ = data.shape
+    return PreActResNet18(settings.width, input_shape=(channels, side, side), outputs=data.outputs)
+
+
 def model_of(settings: Settings, name: str) -> Model:
     """The network that learns a data set."""
     data = data_of(settings, name)
     if name in settings.residual:
-        return PreActResNet18(settings.width, input_shape=data.shape, outputs=data.outputs)
+        return residual_network(settings, data)
     return MLP(settings.hidden, inputs=int(np.prod(data.shape)), outputs=data.outputs)
 
 
-def stages_of(settings: Settings, name: str, method: str, count: int | None = None) -> Stages | None:
+def stages_of(
+    settings: Settings, name: str, method: str, count: int | None = None
+) -> Stages | None:
     """The stages of a method on a data set; by default as many as the settings say."""
     return METHODS[method](name in settings.residual, settings.stages if count is None else count)
 

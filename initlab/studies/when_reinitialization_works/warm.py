@@ -6,10 +6,15 @@ from itertools import product
 
 import numpy as np
 
-from initlab.data import CLASSES
-from initlab.models import MLP, LogisticRegression, Model, PreActResNet18
+from initlab.models import MLP, LogisticRegression, Model
 from initlab.reinit import Method, ShrinkPerturb
-from initlab.studies.when_reinitialization_works.network import BATCH, HE, MOMENTUM, data_of
+from initlab.studies.when_reinitialization_works.network import (
+    BATCH,
+    HE,
+    MOMENTUM,
+    data_of,
+    residual_network,
+)
 from initlab.studies.when_reinitialization_works.settings import Settings
 from initlab.sweep import Pretrained, Run
 from initlab.train import SGD, Budget
@@ -36,11 +41,10 @@ ONLINE: dict[str, Start] = {NEW: None, WARM: _WARM, "0.4 θ + 0.1 θ′": _CODE}
 
 def kinds(settings: Settings) -> dict[str, tuple[Model, float, int]]:
     """The kinds of networks: model, learning rate, number of networks."""
-    shape, classes = data_of(settings, settings.main).shape, CLASSES[settings.main]
-    flat = int(np.prod(shape))
-    residual = PreActResNet18(settings.width, input_shape=shape, outputs=classes)
+    data = data_of(settings, settings.main)
+    flat, classes = int(np.prod(data.shape)), data.outputs
     return {
-        RESIDUAL: (residual, 0.01, settings.runs),
+        RESIDUAL: (residual_network(settings, data), 0.01, settings.runs),
         "MLP": (MLP(settings.hidden, inputs=flat, outputs=classes), 0.01, settings.mlp_runs),
         LOGISTIC: (LogisticRegression(flat, classes), 0.001, settings.mlp_runs),
     }
