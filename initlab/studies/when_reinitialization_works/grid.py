@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from itertools import product
 from typing import TypeAlias
 
@@ -72,6 +73,7 @@ def ends(settings: Settings) -> list[tuple[str, float]]:
     return [(where, noise) for noise in (0.0, settings.noisiest) for where in ("nothing", "all")]
 
 
+@lru_cache(maxsize=2)
 def tuning(settings: Settings) -> Table:
     """Every method has the same trials, on validation samples."""
     return {

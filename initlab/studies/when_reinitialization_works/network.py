@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -119,9 +118,7 @@ def network(
     augmented, _, cosine = SETTINGS[setting]
     pixels = data_of(settings, name).shape[-1]
     rate, decay = trial
-    run = Run(
-        model_of(settings, name),
-        HE,
+    usual: dict[str, Any] = dict(
         data=data_of(settings, name, validation=validation),
         seed=seed,
         optimizer=SGD(lr=rate, momentum=MOMENTUM, weight_decay=decay),
@@ -133,4 +130,4 @@ def network(
         schedule=Cosine() if cosine else ConstantRate(),
         stages=stages_of(settings, name, method),
     )
-    return replace(run, **fields)
+    return Run(model_of(settings, name), HE, **usual | fields)

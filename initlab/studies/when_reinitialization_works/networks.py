@@ -39,6 +39,17 @@ def _last(results: Results[Settings], statistic: str) -> pd.Series:
     return rows.set_index("key").value
 
 
+@lru_cache(maxsize=16)
+def _cells(results: Results[Settings], sweep: str) -> pd.DataFrame:
+    """The networks of a sweep: its axes, `replicate` and `key`."""
+    rows = [
+        (*cell, i, key(run))
+        for cell, group in planned(results)[sweep].items()
+        for i, run in enumerate(group)
+    ]
+    return pd.DataFrame(rows, columns=[*AXES[sweep], "replicate", "key"])
+
+
 def networks(
     results: Results[Settings], sweep: str, statistic: str = "test_accuracy", scale: float = 100.0
 ) -> pd.DataFrame:
@@ -54,12 +65,7 @@ def networks(
         Columns of the sweep's axes, `replicate` (networks of the same number share their first
         weights where they share a model), `key`, and `value`; rows cell by cell.
     """
-    rows = [
-        (*cell, i, key(run))
-        for cell, group in planned(results)[sweep].items()
-        for i, run in enumerate(group)
-    ]
-    frame = pd.DataFrame(rows, columns=[*AXES[sweep], "replicate", "key"])
+    frame = _cells(results, sweep)
     return frame.assign(value=scale * frame.key.map(_last(results, statistic)))
 
 

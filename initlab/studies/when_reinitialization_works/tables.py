@@ -46,13 +46,13 @@ def _mean(frame: pd.DataFrame, by: list[str]) -> pd.Series:
 
 def accuracies(results: Results[Settings], data: str) -> pd.DataFrame:
     """Test accuracy in % of every method (columns) at every share of wrong labels and setting."""
-    means = claims.means(
-        select(networks(results, "final"), data=data), ["noise", "setting", "method"]
-    )
+    frame = select(networks(results, "final"), data=data).sort_values("noise", kind="stable")
+    means = claims.means(frame, ["noise", "setting", "method"])
     means = means.assign(text=told(means), wrong=percent(means.noise) + " wrong")
     wide = means.pivot(index=["wrong", "setting"], columns="method", values="text")
     order = means[["wrong", "setting"]].drop_duplicates()
-    return wide.loc[list(order.itertuples(index=False, name=None)), means.method.unique()]
+    wide = wide.loc[list(order.itertuples(index=False, name=None)), means.method.unique()]
+    return wide.rename_axis(index=[None, None], columns=None)
 
 
 def stopped(results: Results[Settings]) -> pd.DataFrame:
@@ -110,14 +110,14 @@ def by_budget(results: Results[Settings]) -> pd.DataFrame:
     shown = claims.means(minus(budgets(results), "method", STANDARD), axes)
     cells = list(shown[axes].itertuples(index=False))
     columns = {"gain of Shrink & Perturb, points": told(shown, "+.1f")}
-    for statistic, title in (
-        ("train_accuracy", "training accuracy"),
-        ("wrong_fitted", "wrong labels memorized"),
-    ):
-        ends = budgets(results, statistic).groupby([*axes, "method"]).value.mean()
-        for method in (STANDARD, SHRINK):
+    for method, who in ((STANDARD, "standard"), (SHRINK, SHRINK)):
+        for statistic, what in (
+            ("train_accuracy", "training accuracy"),
+            ("wrong_fitted", "wrong labels memorized"),
+        ):
+            ends = budgets(results, statistic).groupby([*axes, "method"]).value.mean()
             values = [ends[*cell, method] for cell in cells]
-            columns[f"{title}, {'standard' if method == STANDARD else method}, %"] = pd.Series(
+            columns[f"{what}, {who}, %"] = pd.Series(
                 ["" if pd.isna(v) else f"{v:.1f}" for v in values]
             )
     head = shown[axes].rename(columns={"noise": "wrong"}).assign(wrong=percent(shown.noise))
