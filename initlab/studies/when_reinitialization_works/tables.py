@@ -72,7 +72,7 @@ def sensitivities(results: Results[Settings]) -> pd.DataFrame:
     means = claims.means(sensitivity(results), ["data", "method", "statistic"])
     means = means.assign(text=told(means, ".2f"))
     wide = means.pivot(index=["data", "method"], columns="statistic", values="text")
-    frame = of_means(results).join(wide, on=["data", "method"], rsuffix=" of a network")
+    frame = of_means(results).join(wide.add_suffix(" of a network"), on=["data", "method"])
     near = f"share within {NEAR:g} points of the best"
     return pd.DataFrame(
         {
