@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from math import sqrt
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -20,9 +21,10 @@ from initlab.studies.scaling_and_convergence.settings import Settings
 IMAGE = 16
 #: A layer that one could take for fully connected.
 PLAIN = "plain, 3 × 3"
+Convolution: TypeAlias = nn.Conv2d | nn.ConvTranspose2d
 
 
-def layers() -> dict[str, nn.Module]:
+def layers() -> dict[str, Convolution]:
     """Kinds of convolution."""
     return {
         PLAIN: nn.Conv2d(8, 16, 3),
@@ -36,7 +38,7 @@ def layers() -> dict[str, nn.Module]:
 
 
 def variance_ratios(
-    layer: nn.Module, fan: float, backward: bool, networks: int, generator: torch.Generator
+    layer: Convolution, fan: float, backward: bool, networks: int, generator: torch.Generator
 ) -> np.ndarray:
     """Mean square out over mean square in, of values or of gradients.
 
@@ -82,11 +84,11 @@ def frame(s: Settings) -> pd.DataFrame:
     generator = torch.Generator().manual_seed(s.seed)
     for name, layer in layers().items():
         true = init.fans(layer)
-        shape = nn.init._calculate_fan_in_and_fan_out(layer.weight)  # type: ignore[arg-type]
+        shape = nn.init._calculate_fan_in_and_fan_out(layer.weight)
         for backward in (False, True):
             used = {"true": true[backward], "shape": shape[backward]}
             if name == PLAIN and not backward:
-                used["dense"] = layer.in_channels * IMAGE**2  # type: ignore[operator, assignment]
+                used["dense"] = layer.in_channels * IMAGE**2
             for how, fan in used.items():
                 x = variance_ratios(layer, fan, backward, s.networks, generator)
                 low, high = claims.mean(x).interval()

@@ -37,13 +37,8 @@ def images(s: Settings, samples: int, tests: int | None = None, **fields) -> Dat
         fields: of `Data`, in place of the chapter's.
     """
     tests = (360 if s.smoke else 1000) if tests is None else tests
-    chosen: dict[str, Any] = {
-        "scaling": "standard",
-        "train": samples,
-        "test": tests,
-        "side": s.side,
-    }
-    return Data(s.dataset, **chosen | fields)
+    chosen: dict[str, Any] = {"scaling": "standard", "side": s.side}
+    return Data(s.dataset, **chosen | {"train": samples, "test": tests} | fields)
 
 
 def inputs(s: Settings) -> int:
