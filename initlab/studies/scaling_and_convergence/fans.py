@@ -55,20 +55,29 @@ def variance_ratios(
     weights = init.initialize(
         layer, init.Normal(std=fan**-0.5), generator, bias=init.Zeros(), count=networks
     )
-    found = []
-    for w in weights["weight"]:
-        x = torch.empty(1, layer.in_channels, IMAGE, IMAGE).normal_(generator=generator)
-        x.requires_grad_(backward)
-        y = torch.func.functional_call(layer, {"weight": w, "bias": weights["bias"][0]}, (x,))
-        if not backward:
-            # Away from the border, where a transposed convolution has fewer terms.
-            edge = min(4, y.shape[-1] // 3)
-            found.append(y[..., edge:-edge, edge:-edge].square().mean().item())
-            continue
-        g = torch.empty(y.shape).normal_(generator=generator)
-        (back,) = torch.autograd.grad(y, x, g)
-        found.append(back[..., 4:-4, 4:-4].square().mean().item())
-    return np.array(found)
+    bias = weights["bias"][0]
+    shape = layer(torch.zeros(1, layer.in_channels, IMAGE, IMAGE)).shape
+    xs, gs = [], []
+    for _ in range(networks):
+        xs.append(torch.empty(1, layer.in_channels, IMAGE, IMAGE).normal_(generator=generator))
+        if backward:
+            gs.append(torch.empty(shape).normal_(generator=generator))
+
+    def out(w: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        return torch.func.functional_call(layer, {"weight": w, "bias": bias}, (x,))
+
+    def back(w: torch.Tensor, x: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+        return torch.func.vjp(lambda x: out(w, x), x)[1](g)[0]
+
+    with torch.no_grad():
+        if backward:
+            y = torch.vmap(back)(weights["weight"], torch.stack(xs), torch.stack(gs))
+        else:
+            y = torch.vmap(out)(weights["weight"], torch.stack(xs))
+    # Away from the border, where a transposed convolution has fewer terms.
+    edge = 4 if backward else min(4, y.shape[-1] // 3)
+    inner = y[..., edge:-edge, edge:-edge].flatten(1)
+    return inner.square().mean(1).double().numpy()
 
 
 @lru_cache(maxsize=4)

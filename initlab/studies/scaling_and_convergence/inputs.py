@@ -9,7 +9,7 @@ import pandas as pd
 
 from initlab import claims, sweep
 from initlab.claims import Estimate
-from initlab.data import Data, load
+from initlab.data import Data, Split, load
 from initlab.studies.contract import Results
 from initlab.studies.scaling_and_convergence.ends import by_scale, tuned
 from initlab.studies.scaling_and_convergence.networks import images, relu_net, scaled, trained
@@ -40,11 +40,14 @@ def runs(s: Settings) -> dict[str, list[Run]]:
     }
 
 
-def loss_at_start(run: Run) -> float:
-    """The training loss before the first step, from the run's own weights."""
-    assert run.data is not None
+def loss_at_start(run: Run, split: Split) -> float:
+    """The loss before the first step, from the run's own weights.
+
+    Args:
+        run: a training.
+        split: the images of it, as `initlab.data.load` gives them.
+    """
     params = {name: t.unsqueeze(0) for name, t in sweep.initial(run).items()}
-    split = load(run.data).train
     logits = run.model.forward(params, split.x.flatten(1))
     return float(CrossEntropy()(logits, split.y.unsqueeze(0)))
 
@@ -59,12 +62,13 @@ def by_seed(results: Results[Settings]) -> pd.DataFrame:
     """
     rows = []
     for name, of in data(results.settings).items():
-        rms = load(of).train.x.square().mean().sqrt().item()
+        split = load(of).train
+        rms = split.x.square().mean().sqrt().item()
         for scale, cell in by_scale(runs(results.settings)[name]).items():
             # Weights do not depend on the rate: those of the first rate are those of all.
             first = {r.seed: r for r in reversed(cell) if r.optimizer == cell[0].optimizer}
             x = tuned(results, cell)[["seed", "epochs", "reached"]]
-            losses = [loss_at_start(first[i]) for i in x.seed]
+            losses = [loss_at_start(first[i], split) for i in x.seed]
             rows.append(x.assign(inputs=name, scale=scale, rms=rms, loss=losses))
     return pd.concat(rows, ignore_index=True)
 

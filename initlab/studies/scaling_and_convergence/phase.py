@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from math import sqrt
 
 import numpy as np
 import pandas as pd
+from numpy.polynomial.polynomial import polyval
+from scipy.optimize import brentq
 
 from initlab import init
 from initlab.init import VarianceScaling
 from initlab.measure import Correlation, meanfield
+from initlab.measure.quadrature import FAR, values
 from initlab.spec import key
 from initlab.studies.contract import Results
 from initlab.studies.scaling_and_convergence.settings import Settings
@@ -19,6 +23,8 @@ from initlab.sweep import Run
 ACTIVATION = "tanh"
 #: Cosine of the two inputs.
 START = 0.5
+#: Of the power series of the correlation map, and of the integrals that give it.
+TERMS, NODES = 300, 1000
 
 
 def sigmas(s: Settings) -> tuple[list[float], list[float]]:
@@ -47,6 +53,58 @@ def runs(s: Settings) -> dict[tuple[float, float], Run]:
 
 
 @lru_cache
+def _nodes() -> tuple[np.ndarray, np.ndarray]:
+    return np.polynomial.legendre.leggauss(NODES)
+
+
+@lru_cache(maxsize=256)
+def series(q: float) -> np.ndarray:
+    """E φ(u) φ(v) as a power series in the correlation c of u and v, Gaussian of variance q.
+
+    By Mehler's formula its coefficients are the squares of those of φ(√q z) in orthonormal Hermite
+    polynomials. `initlab.measure.meanfield.correlation_map` gives the same one c at a time.
+
+    Args:
+        q: variance; for tanh up to about 10, which the number of terms allows.
+
+    Returns:
+        Coefficients in ascending order, (TERMS,).
+    """
+    at, weight = _nodes()
+    z = FAR * at
+    value = FAR * weight * np.exp(-z * z / 2) / np.sqrt(2 * np.pi) * values(ACTIVATION, sqrt(q) * z)
+    before, polynomial = np.zeros_like(z), np.ones_like(z)
+    found = []
+    for k in range(TERMS):
+        found.append(float((value * polynomial).sum()) ** 2)
+        after = (z * polynomial - sqrt(k) * before) / sqrt(k + 1)
+        before, polynomial = polynomial, after
+    return np.array(found)
+
+
+def _next(c: float, sigma_w: float, sigma_b: float, q: float) -> float:
+    """The correlation of two inputs after one more layer."""
+    b2 = sigma_b**2
+    overlap = float(polyval(c, series(q))), float(series(q).sum())
+    return (sigma_w**2 * overlap[0] + b2) / (sigma_w**2 * overlap[1] + b2)
+
+
+def limit(sigma_w: float, sigma_b: float, q: float, chi_1: float) -> float:
+    """The correlation that two inputs tend to with depth, `meanfield.c_star` at q* and χ₁."""
+    if chi_1 <= 1 + 1e-9:
+        return 1.0
+
+    def growth(c: float) -> float:
+        return _next(c, sigma_w, sigma_b, q) - c
+
+    # A power series with coefficients ≥ 0 crosses c′ = c once below 1.
+    nearest = next((1 - d for d in 10.0 ** np.arange(-7, 0) if growth(1 - d) < 0), None)
+    if nearest is None:
+        return 1.0
+    return 0.0 if sigma_b == 0 else float(brentq(growth, 0.0, nearest, xtol=1e-13))
+
+
+@lru_cache
 def diagram(s: Settings) -> pd.DataFrame:
     """The phase diagram of wide networks, with the cosine `c_star` at which two inputs end."""
     frame = meanfield.phase_diagram(
@@ -54,8 +112,8 @@ def diagram(s: Settings) -> pd.DataFrame:
         np.linspace(0.4, 2.7, 6 if s.smoke else 15),
         np.linspace(0.0, 0.7, 4 if s.smoke else 8),
     )
-    pairs = zip(frame.sigma_w, frame.sigma_b, strict=True)
-    return frame.assign(c_star=[meanfield.c_star(ACTIVATION, w, b) for w, b in pairs])
+    points = zip(frame.sigma_w, frame.sigma_b, frame.q_star, frame.chi_1, strict=True)
+    return frame.assign(c_star=[limit(*point) for point in points])
 
 
 def measured(results: Results[Settings]) -> pd.DataFrame:
@@ -77,7 +135,7 @@ def expected(s: Settings, sigma_w: float, sigma_b: float) -> pd.DataFrame:
     c = (sigma_w**2 * START + sigma_b**2) / q
     found = [START]
     for _ in range(s.signal_depth):
-        found.append(meanfield.activation_correlation(ACTIVATION, c, q))
-        c = meanfield.correlation_map(ACTIVATION, c, sigma_w, sigma_b, q)
-        q = float(meanfield.length_map(ACTIVATION, q, sigma_w, sigma_b))
+        found.append(float(polyval(c, series(q)) / series(q).sum()))
+        c = _next(c, sigma_w, sigma_b, q)
+        q = sigma_w**2 * float(series(q).sum()) + sigma_b**2
     return pd.DataFrame({"layer": range(s.signal_depth + 1), "y": found})
