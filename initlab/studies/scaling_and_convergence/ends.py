@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from math import nan, sqrt
+from math import inf, nan, sqrt
 from typing import Any
 
 import numpy as np
@@ -101,15 +101,18 @@ def summary(
     rows = []
     for name, runs in groups.items():
         x = tuned(results, runs)
-        budget = runs[0].budget
+        budget = runs[0].budget.epochs if runs[0].budget else inf
+        told = mean_with_ends(x.epochs)
+        # Whatever the spread, a mean of times up to the budget lies between 0 and the budget.
+        told |= {"low": max(told["low"], 0.0), "high": min(told["high"], budget)}
         rows.append(
             dict(zip(names, name if isinstance(name, tuple) else (name,), strict=True))
-            | mean_with_ends(x.epochs)
+            | told
             | {
                 "reached": x.reached.mean(),
                 "rate": x.rate.iloc[0],
                 "n": len(x),
-                "budget": budget.epochs if budget else nan,
+                "budget": budget,
             }
         )
     return pd.DataFrame(rows)

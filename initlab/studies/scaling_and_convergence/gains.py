@@ -10,7 +10,7 @@ from initlab.claims import Estimate
 from initlab.init import VarianceScaling
 from initlab.studies.contract import Results
 from initlab.studies.scaling_and_convergence import signal
-from initlab.studies.scaling_and_convergence.ends import by_rule, fewer, mean_with_ends, tuned
+from initlab.studies.scaling_and_convergence.ends import by_rule, fewer, summary
 from initlab.studies.scaling_and_convergence.networks import gain, relu_net, sgd, trained
 from initlab.studies.scaling_and_convergence.settings import Settings
 from initlab.studies.scaling_and_convergence.signal import OTHERS
@@ -50,15 +50,15 @@ def frame(results: Results[Settings]) -> pd.DataFrame:
         share that `started`, and the `ratio` of the mean square per layer with its `expected`.
     """
     forward = _forward(results)
-    rows = []
-    for a in OTHERS:
-        for name, cell in zip(RULES, by_rule(runs(results.settings)[a]).values(), strict=True):
-            x, at = tuned(results, cell), forward.loc[a, name]
-            rows.append(
-                {"activation": a, "rule": name, **mean_with_ends(x.epochs)}
-                | {"started": x.reached.mean(), "ratio": at.measured, "expected": at.expected}
-            )
-    return pd.DataFrame(rows)
+    cells = {
+        (a, name): cell
+        for a, both in runs(results.settings).items()
+        for name, cell in zip(RULES, by_rule(both).values(), strict=True)
+    }
+    found = summary(results, cells, ["activation", "rule"]).rename(columns={"reached": "started"})
+    at = forward.loc[list(cells)]
+    found = found.assign(ratio=at.measured.to_numpy(), expected=at.expected.to_numpy())
+    return found.drop(columns=["rate", "n", "budget"])
 
 
 def estimates(results: Results[Settings]) -> dict[str, Estimate]:
