@@ -13,7 +13,7 @@ from initlab import claims, init, sweep
 from initlab.claims import Estimate
 from initlab.data import Data
 from initlab.init.contract import Rule, Scheme
-from initlab.measure import Lengths
+from initlab.measure import SecondMoments
 from initlab.models import DenseNet, ResidualMLP
 from initlab.studies.contract import Results
 from initlab.studies.scaling_and_convergence.ends import fewer, mean_with_ends, summary
@@ -122,7 +122,7 @@ def residual_drawn(s: Settings) -> dict[Cell, list[Run]]:
         starts |= {(name, L): (residual(s, L, eta(L)), HE) for L in modules(s)}
     for name, scheme in BRANCHES.items():
         starts |= {(name, L): (residual(s, L, multiplier=True), scheme) for L in modules(s)}
-    measure = Lengths(layers="all", reduce=True)
+    measure = SecondMoments(layers="all", reduce=True)
     return {
         cell: [Run(model, rule, networks=s.networks, seed=i, measure=measure) for i in s.seeds]
         for cell, (model, rule) in starts.items()
@@ -146,7 +146,7 @@ def dense_drawn(s: Settings) -> dict[int, list[Run]]:
                 data=data,
                 networks=max(2, s.networks // 10),
                 seed=i,
-                measure=Lengths(image=0, layers="all", reduce=True),
+                measure=SecondMoments(image=0, layers="all", reduce=True),
             )
             for i in s.seeds
         ]

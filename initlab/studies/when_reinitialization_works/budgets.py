@@ -12,7 +12,7 @@ from initlab.studies.when_reinitialization_works.settings import Settings
 CELL = ["data", "setting", "noise", "method"]
 
 
-def budgets(results: Results[Settings], statistic: str = "test_accuracy") -> pd.DataFrame:
+def budgets(results: Results[Settings], statistic: str = "accuracy") -> pd.DataFrame:
     """Standard training and Shrink & Perturb at every budget.
 
     Args:

@@ -114,7 +114,7 @@ def tuned(settings: Settings) -> dict[Cell, Trial]:
     frame = sweep.run(
         runs, recorded=settings.recorded, device=settings.device, engine=settings.engine
     )
-    rows = frame[frame.statistic == "test_accuracy"]
+    rows = frame[frame.statistic == "val_accuracy"]
     return choose(settings, rows.set_index("key").value)
 
 
@@ -206,7 +206,7 @@ def watched(settings: Settings, chosen: Chosen) -> Table:
             settings,
             chosen,
             (name, where, settings.noisiest, method),
-            curves=Curves(("train_accuracy", "test_accuracy", "distance", "wrong_fitted"), 1.0),
+            curves=Curves(("train_accuracy", "val_accuracy", "distance", "wrong_fitted"), 1.0),
             watch=Condition(
                 4.0, examples=min(128, data_of(settings, name).train or 128), products=products
             ),

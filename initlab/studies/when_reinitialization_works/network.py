@@ -57,20 +57,20 @@ def data_of(settings: Settings, name: str, *, validation: bool = False, share: f
     Args:
         settings: of the chapter.
         name: of the set.
-        validation: whether samples of the training set are held back and tested on.
+        validation: whether samples of the training set are held back, and the test set not read.
         share: the first part of the training samples that is used.
     """
     whole, most = SIZES[name]
     n = settings.train or whole * 9 // 10
-    held = (settings.validation or whole - whole * 9 // 10) if validation else settings.test or most
+    val = (settings.validation or whole - whole * 9 // 10) if validation else 0
     side = settings.side if name in settings.residual else settings.mlp_side
     return Data(
         name,
         scaling="standard",
         train=round(share * n),
-        test=min(held, most),
+        val=min(val, most),
+        test=0 if validation else min(settings.test or most, most),
         side=(side or None) if name != "gaussian" else None,
-        validation=validation,
     )
 
 
@@ -111,7 +111,7 @@ def network(
         cell: data set, setting, share of wrong labels, method.
         trial: learning rate and weight decay.
         seed: of the weights; batches and wrong labels are the same for all.
-        validation: whether it is tested on validation samples.
+        validation: whether it is judged on validation samples.
         fields: of the run, in place of what the cell says.
     """
     name, setting, noise, method = cell

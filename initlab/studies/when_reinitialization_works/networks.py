@@ -12,6 +12,8 @@ from initlab.studies.when_reinitialization_works.grid import AXES, Cell, Table, 
 from initlab.studies.when_reinitialization_works.network import AGAIN, STANDARD, Trial
 from initlab.studies.when_reinitialization_works.settings import Settings
 
+#: An accuracy that networks are judged by; each network has one of them.
+JUDGED = ("test_accuracy", "val_accuracy")
 #: Columns that name a comparison.
 COMPARED = ["data", "setting", "noise"]
 
@@ -19,7 +21,7 @@ COMPARED = ["data", "setting", "noise"]
 @lru_cache(maxsize=2)
 def chosen(results: Results[Settings]) -> dict[Cell, tuple[Trial, float]]:
     """The best trial of each cell on validation samples, and its mean accuracy there."""
-    return validated(results.settings, _last(results, "test_accuracy"))
+    return validated(results.settings, _last(results, "val_accuracy"))
 
 
 @lru_cache(maxsize=2)
@@ -32,7 +34,8 @@ def planned(results: Results[Settings]) -> dict[str, Table]:
 @lru_cache(maxsize=16)
 def _last(results: Results[Settings], statistic: str) -> pd.Series:
     """A statistic's value after training, or its last on the way, by the keys of the runs."""
-    rows = results.frame.loc[results.frame.statistic == statistic, ["key", "step", "value"]]
+    wanted = JUDGED if statistic == "accuracy" else (statistic,)
+    rows = results.frame.loc[results.frame.statistic.isin(wanted), ["key", "step", "value"]]
     # What is measured after training has the step −1.
     rows = rows.assign(late=rows.step.where(rows.step >= 0, rows.step.max() + 1))
     rows = rows.sort_values("late", kind="stable").drop_duplicates("key", keep="last")
@@ -51,14 +54,15 @@ def _cells(results: Results[Settings], sweep: str) -> pd.DataFrame:
 
 
 def networks(
-    results: Results[Settings], sweep: str, statistic: str = "test_accuracy", scale: float = 100.0
+    results: Results[Settings], sweep: str, statistic: str = "accuracy", scale: float = 100.0
 ) -> pd.DataFrame:
     """One row per network of a sweep.
 
     Args:
         results: of the chapter's grid.
         sweep: its name.
-        statistic: after training, or the last on the way.
+        statistic: after training, or the last on the way; "accuracy" is that on the test set, or
+            of networks that do not read it on validation samples.
         scale: by which it is multiplied; 100 makes percent of shares.
 
     Returns:

@@ -15,7 +15,7 @@ from initlab.studies.when_reinitialization_works.settings import Settings
 #: The statistics that are followed, as figures call them.
 SEEN = {
     "wrong_fitted": "wrong labels memorized",
-    "test_accuracy": "validation accuracy",
+    "val_accuracy": "validation accuracy",
     "distance": "distance from the start",
     "rank": "effective rank of the features",
     "dead": "share of dead units",
@@ -66,7 +66,7 @@ def at_best_moment(results: Results[Settings]) -> pd.DataFrame:
     """
     axes = ["data", "setting", "method"]
     frame = _curves(results)
-    frame = frame[frame.statistic == "test_accuracy"].dropna(subset="value")
+    frame = frame[frame.statistic == "val_accuracy"].dropna(subset="value")
     frame = frame.drop_duplicates([*axes, "replicate", "step"], keep="last")
     groups = frame.groupby([*axes, "step"], sort=False)
     whole = frame.groupby(axes).replicate.transform("nunique")
