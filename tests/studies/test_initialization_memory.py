@@ -153,7 +153,6 @@ def test_only_held_back_samples_choose_the_moment(preset):
     for group in named(preset).values():
         for run in (r for runs in group.values() for r in runs):
             assert run.data.val == study.PRESETS[preset].val > 0
-            assert not run.data.validation
             assert {"train_accuracy", "val_accuracy", "test_accuracy"} <= set(run.curves.statistics)
 
 

@@ -111,7 +111,7 @@ def followed(run: Run, epochs: np.ndarray, **curves: Callable) -> pd.DataFrame:
     steps = np.round(epochs * study.PRESETS["smoke"].per_epoch("emnist")).astype(int)
     return pd.concat(
         pd.DataFrame({"key": key(run), "layer": -1, "step": steps, "statistic": name}).assign(
-            value=[float(curve(e)) for e in epochs]
+            index=-1, index_2=-1, value=[float(curve(e)) for e in epochs]
         )
         for name, curve in curves.items()
     )
