@@ -221,7 +221,7 @@ def test_the_largest_distance_of_several_is_covered():
 @pytest.mark.parametrize("c", [0.0, 0.5, 0.999])
 def test_the_series_is_the_correlation_map(q, c):
     expected = meanfield.correlation_map(phase.ACTIVATION, c, 1.7, 0.3, q)
-    assert phase._next(c, 1.7, 0.3, q) == pytest.approx(expected, abs=1e-9)
+    assert phase.next_correlation(c, 1.7, 0.3, q) == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize(("w", "b"), [(0.8, 0.1), (1.5, 0.0), (2.0, 0.3), (2.7, 0.7)])
@@ -237,7 +237,7 @@ def test_one_curve_is_told_from_several():
     for name, rms in (("pixels × 0.1", 0.1), (inputs.REFERENCE, 1.0), ("standardized", 3.0)):
         y = (scale * rms**0.5) ** 3
         rows.append(pd.DataFrame({"inputs": name, "scale": scale, "rms": rms, "epochs": y}))
-    means = inputs._with_sizes(pd.concat(rows, ignore_index=True))
+    means = inputs.with_sizes(pd.concat(rows, ignore_index=True))
     assert inputs.collapse(means, "epochs", "root") > 0.999
     assert inputs.collapse(means, "epochs", "product") < 0.9
     flat = means.assign(epochs=1.0)

@@ -81,10 +81,11 @@ def frame(results: Results[Settings]) -> pd.DataFrame:
         1: the `product` of scale and rms, and that of scale and the `root` of rms.
     """
     means = by_seed(results).groupby(["inputs", "scale", "rms"], sort=False, as_index=False)
-    return _with_sizes(means[["epochs", "reached", "loss"]].mean())
+    return with_sizes(means[["epochs", "reached", "loss"]].mean())
 
 
-def _with_sizes(means: pd.DataFrame) -> pd.DataFrame:
+def with_sizes(means: pd.DataFrame) -> pd.DataFrame:
+    """Means with the columns `product` and `root` of `frame`, from their `scale` and `rms`."""
     # Two layers of weights multiply the output by the square of the scale, the input by its size.
     relative = means.rms / means.rms[means.inputs == REFERENCE].iloc[0]
     return means.assign(product=means.scale * relative, root=means.scale * relative**0.5)
@@ -113,7 +114,7 @@ def collapse(means: pd.DataFrame, y: str, x: str) -> float:
 def collapses(results: Results[Settings], y: str, x: str) -> list[float]:
     """`collapse` of each seed's own curves."""
     return [
-        collapse(_with_sizes(rows.reset_index(drop=True)), y, x)
+        collapse(with_sizes(rows.reset_index(drop=True)), y, x)
         for _, rows in by_seed(results).groupby("seed")
     ]
 

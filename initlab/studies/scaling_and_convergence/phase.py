@@ -82,7 +82,7 @@ def series(q: float) -> np.ndarray:
     return np.array(found)
 
 
-def _next(c: float, sigma_w: float, sigma_b: float, q: float) -> float:
+def next_correlation(c: float, sigma_w: float, sigma_b: float, q: float) -> float:
     """The correlation of two inputs after one more layer."""
     b2 = sigma_b**2
     overlap = float(polyval(c, series(q))), float(series(q).sum())
@@ -95,7 +95,7 @@ def limit(sigma_w: float, sigma_b: float, q: float, chi_1: float) -> float:
         return 1.0
 
     def growth(c: float) -> float:
-        return _next(c, sigma_w, sigma_b, q) - c
+        return next_correlation(c, sigma_w, sigma_b, q) - c
 
     # A power series with coefficients ≥ 0 crosses c′ = c once below 1.
     nearest = next((1 - d for d in 10.0 ** np.arange(-7, 0) if growth(1 - d) < 0), None)
@@ -136,6 +136,6 @@ def expected(s: Settings, sigma_w: float, sigma_b: float) -> pd.DataFrame:
     found = [START]
     for _ in range(s.signal_depth):
         found.append(float(polyval(c, series(q)) / series(q).sum()))
-        c = _next(c, sigma_w, sigma_b, q)
+        c = next_correlation(c, sigma_w, sigma_b, q)
         q = sigma_w**2 * float(series(q).sum()) + sigma_b**2
     return pd.DataFrame({"layer": range(s.signal_depth + 1), "y": found})
