@@ -34,6 +34,7 @@ book: run site ## Run the chapters and build the site into _build/html
 run: $(ENVIRONMENT)
 	@echo "running $(words $(NOTEBOOKS)) chapters ($(PRESET))"
 	@printf '%s\n' $(NOTEBOOKS) | xargs -P $(if $(filter paper,$(PRESET)),1,2) -I chapter \
+		$(if $(filter paper,$(PRESET)),,env OMP_NUM_THREADS=1) \
 		$(BIN)/python -m initlab run chapter -p preset $(PRESET)
 
 site: $(ENVIRONMENT) $(VENDOR) $(LIVE) graphs
