@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from initlab.claims.estimates import FEWEST, Estimate, Sample, difference, mean, sample, unknown
 
 
@@ -20,8 +22,7 @@ def restricted_mean(times: Sample, horizon: float) -> Estimate:
         ValueError: for an empty sample and a horizon that is not positive.
     """
     x = _cut(times, horizon)
-    late = x >= horizon
-    if late.all() or (late.any() and x.size < FEWEST):
+    if (x >= horizon).all() or _too_few(x, horizon):
         return unknown(float(x.mean()), x.size)
     return mean(x)
 
@@ -32,8 +33,8 @@ def restricted_difference(
     """Difference of restricted means, `first` − `second`.
 
     Two that have both not arrived are not equal, they are not known: such pairs are left out, and
-    if of both samples none arrived the difference is unknown. So it is where some did not arrive
-    and there are fewer than eight replicates.
+    if of both samples none arrived the difference is unknown. So it is where of one sample some did
+    and some did not, and there are fewer than eight replicates.
 
     Args:
         first: times, one per replicate.
@@ -47,8 +48,7 @@ def restricted_difference(
     x, y = _cut(first, horizon), _cut(second, horizon)
     if not pairs:
         none = (x >= horizon).all() and (y >= horizon).all()
-        few = min(x.size, y.size) < FEWEST and ((x >= horizon).any() or (y >= horizon).any())
-        if none or few:
+        if none or _too_few(x, horizon) or _too_few(y, horizon):
             return unknown(float(x.mean() - y.mean()), min(x.size, y.size))
         return difference(x, y)
     if x.size != y.size:
@@ -56,12 +56,22 @@ def restricted_difference(
     seen = (x < horizon) | (y < horizon)
     if not seen.any():
         return unknown(0.0, 0)
-    kept = (x - y)[seen]
-    few = x.size < FEWEST and ((x >= horizon).any() or (y >= horizon).any())
-    return unknown(float(kept.mean()), kept.size) if few else mean(kept)
+    x, y = x[seen], y[seen]
+    if _too_few(x, horizon) or _too_few(y, horizon):
+        return unknown(float((x - y).mean()), x.size)
+    return mean(x - y)
 
 
-def _cut(times: Sample, horizon: float):
+def _cut(times: Sample, horizon: float) -> np.ndarray:
     if not horizon > 0:
         raise ValueError(f"a horizon is a time > 0, not {horizon!r}")
     return sample(times).clip(max=horizon)
+
+
+def _too_few(x: np.ndarray, horizon: float) -> bool:
+    """Whether some of few replicates did not arrive: then Student's t does not cover.
+
+    Where none did, the restricted time is the horizon itself.
+    """
+    late = int((x >= horizon).sum())
+    return 0 < late < x.size < FEWEST

@@ -190,6 +190,8 @@ def test_intervals_on_the_logarithmic_scale_stay_positive():
         claims.bca(np.mean, [1.0, 2.0, 3.0, 4.0, 5.0]),
         claims.sign_flips([1.0, 2.0, 3.0]),
         claims.restricted_mean([5.0, 5.0, 9.0], horizon=5.0),
+        claims.restricted_mean([1.0, 2.0, 9.0], horizon=5.0),
+        claims.restricted_difference([1.0, 9.0], [2.0, 3.0], horizon=5.0),
         claims.restricted_difference([5.0, 5.0], [9.0, 7.0], horizon=5.0),
         claims.restricted_difference([5.0, 5.0], [9.0, 7.0], horizon=5.0, pairs=True),
         claims.unknown(1.0),
@@ -204,8 +206,15 @@ def test_a_tie_at_the_horizon_does_not_count_as_equal():
     x, y = np.array([1.0, 2.0, *[9.0] * 8]), np.array([2.0, 4.0, *[9.0] * 8])
     tied = claims.restricted_difference(x, y, 9.0, pairs=True)
     assert (tied.value, tied.n) == (-1.5, 2)
-    few = claims.restricted_difference(x[:3], y[:3], 9.0, pairs=True)
-    assert few.interval() == (-np.inf, np.inf)
+
+
+@pytest.mark.parametrize("pairs", [True, False])
+def test_one_that_always_arrives_is_earlier_than_one_that_never_does(pairs):
+    """Of few replicates, too: what is not known of the other makes the difference larger."""
+    times = [2.0, 3.0, 2.5, 4.0, 3.5]
+    found = claims.restricted_difference(times, [99.0] * 5, 10.0, pairs=pairs)
+    low, high = found.interval()
+    assert found.value == -7.0 and low < -7 < high < 0
 
 
 def test_resamples_are_the_same_looped_and_vectorized():
