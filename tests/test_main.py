@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -13,11 +14,12 @@ import click
 import pytest
 
 from initlab import claims, doctor, files, sweep
-from initlab.cli import commands, main
+from initlab.cli import commands, main, notebooks
 from initlab.cli.group import PROGRAM
 from initlab.notebook import check, read
 from initlab.store import Store
 from tests.sweep.test_sweep import RUNS
+from tests.test_notebook import tiny
 
 ROOT = Path(__file__).parent.parent
 
@@ -116,6 +118,40 @@ def test_examples_are_understood(example):
             given[grid.partition("=")[0]] = 0
         check(source, given)
     assert bool(named) == (EXAMPLES[example] in ("run", "batch"))
+
+
+@pytest.mark.notebook
+def test_a_run_says_what_it_takes_and_what_it_took(tmp_path, capfd):
+    """Two lines where nobody looks on, and nothing of papermill's or the kernel's own."""
+    words = ["run", str(tiny(tmp_path)), str(tmp_path / "copy.ipynb"), "-p", "folder"]
+    for expected in ("about half a minute on two idle cores", "s the last time"):
+        assert main([*words, str(tmp_path), "-p", "wait", "2"]) == 0
+        out, err = capfd.readouterr()
+        begins, ends = out.splitlines()
+        assert begins.startswith("tiny: 2 cells, ") and begins.endswith(expected)
+        assert re.fullmatch(rf"tiny: \d+\.\d s, {re.escape(str(tmp_path / 'copy.ipynb'))}", ends)
+        assert err == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({}, "about half a minute"),
+        ({"preset": "smoke"}, "about a minute"),
+        ({"recorded": False}, "minutes to hours"),
+        ({"preset": "paper"}, "minutes to hours"),
+    ],
+)
+def test_what_a_chapter_takes(given, says):
+    assert says in notebooks._expected(given)
+
+
+def test_how_far_a_chapter_is_stands_in_one_line_of_a_terminal(capsys):
+    for seconds in (13.6, 14.6):
+        notebooks._tell("chapter", 12, 37, seconds)
+    out, err = capsys.readouterr()
+    assert not out and "\n" not in err
+    assert err.split(notebooks.ERASE) == ["", *(f"chapter: cell 12 of 37, {s} s" for s in (14, 15))]
 
 
 @pytest.mark.parametrize("example", ["claims", "claims --json", "data list", "doctor --json"])

@@ -26,7 +26,7 @@ from initlab.train.memory import group_bytes
 #: Steps of a fitted start that are timed; the first of them are not.
 STEPS, WARM = 4, 1
 #: A probe of training trains one batch and tests on one. It takes four times as many, up to these
-#: numbers of batches, until what they add is `ENOUGH` seconds, or as much as the start of training.
+#: numbers of batches, until what they add is `ENOUGH` seconds, or what training takes to start.
 MOST, MOST_TESTED, ENOUGH = 64, 16, 0.5
 #: Samples of a batch that is enough to time networks computed one after the other.
 BATCH = 16
