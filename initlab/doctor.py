@@ -22,7 +22,7 @@ PACKAGES = (
 )
 #: Packages that are not needed by everyone: what for, and how they come.
 EXTRAS = {
-    "torchvision": ("real data sets", files.torchvision_remedy()),
+    "torchvision": ("reading real data sets", files.torchvision_remedy()),
     "papermill": ("running notebooks", "pip install 'initlab[book]'"),
     "jupyter-book": ("building the site", "pip install 'initlab[book]'"),
     "ray": ("engine 'ray'", "pip install 'initlab[ray]'"),

@@ -18,6 +18,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -90,14 +91,18 @@ class Environment:
         return {entry["name"].lower(): entry["version"] for entry in listed}
 
 
+def tracked() -> list[str]:
+    """Files of the checkout that git tracks."""
+    listed = call("git", "ls-files", "-z", cwd=ROOT).split("\0")
+    return [name for name in listed if name and (ROOT / name).is_file()]
+
+
 def wheel(folder: Path) -> Path:
     """The wheel of what git tracks: a file that only lies in the checkout is missing from it."""
     source = folder / "source"
-    listed = call("git", "ls-files", "-z", cwd=ROOT)
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file():
-            (source / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, source / name)
+    for name in tracked():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, source / name)
     pip = (sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps")
     call(*pip, "--wheel-dir", folder, source, env=bare())
     [made] = folder.glob("*.whl")
@@ -145,6 +150,14 @@ def remedy(environment: Environment) -> str:
 
 
 # The tests follow one another as a user's steps do.
+
+
+def test_the_wheel_holds_the_whole_package(environment):
+    """All but the sources of the widget, which is in it as it is built."""
+    package = {name for name in tracked() if name.startswith("initlab/")}
+    wanted = {name for name in package if not name.startswith("initlab/live/front/")}
+    assert "initlab/live/widget.js" in wanted
+    assert wanted <= set(ZipFile(environment.wheel).namelist())
 
 
 def test_installing_leaves_torch_as_it_is(environment):
