@@ -22,8 +22,17 @@ from initlab.claims.estimates import (
 from initlab.claims.file import FILE, collect, publish, published
 from initlab.claims.frames import means
 from initlab.claims.numbers import bounds, number
-from initlab.claims.power import chances
-from initlab.claims.registry import Claim, Criterion, RegistryError, Study, names, study
+from initlab.claims.power import Chances, chances
+from initlab.claims.registry import (
+    Claim,
+    Criterion,
+    Design,
+    Power,
+    RegistryError,
+    Study,
+    names,
+    study,
+)
 from initlab.claims.resampling import bca, sign_flips
 from initlab.claims.scorecard import MIME, Scorecard, counts, kind, table, text
 from initlab.claims.verdicts import (
@@ -35,6 +44,7 @@ from initlab.claims.verdicts import (
     UNTESTED,
     VERDICTS,
     JudgedClaim,
+    JudgedCriterion,
     judged,
     outcome,
 )
@@ -49,10 +59,14 @@ __all__ = [
     "UNDECIDED",
     "UNTESTED",
     "VERDICTS",
+    "Chances",
     "Claim",
     "Criterion",
+    "Design",
     "Estimate",
     "JudgedClaim",
+    "JudgedCriterion",
+    "Power",
     "RegistryError",
     "Scorecard",
     "Study",
