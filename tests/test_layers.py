@@ -31,7 +31,7 @@ LAYERS = [
     ["measure"],
     ["store", "cluster"],
     ["sweep"],
-    ["verify", "parameters", "claims", "plot", "progress"],
+    ["verify", "parameters", "claims", "plot", "progress", "ticks"],
     ["studies", "live", "notebook"],
     ["batch", "doctor"],
     ["cli"],
