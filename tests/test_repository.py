@@ -176,6 +176,10 @@ def test_papermill_understands_every_parameter(path):
     assert set(papermill.inspect_notebook(str(path))) == assigned
 
 
+#: Jobs that run on several versions of Python.
+MATRICES = ("fresh", "lowest")
+
+
 def test_workflows_have_no_logic_of_their_own():
     targets = re.findall(r"^(\w+):.*##|^(\w+):", (ROOT / "Makefile").read_text(), re.M)
     known = {a or b for a, b in targets}
@@ -188,6 +192,14 @@ def test_workflows_have_no_logic_of_their_own():
                     make, target = step["run"].split()
                     assert make == "make"
                     assert target in known
+
+
+def test_every_python_that_is_promised_is_tried():
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "nightly.yml").read_text())["jobs"]
+    tried = {name: jobs[name]["strategy"]["matrix"]["python-version"] for name in MATRICES}
+    version = re.compile(r"Programming Language :: Python :: (3\.\d+)")
+    assert tried["fresh"] == [m[1] for m in map(version.fullmatch, PROJECT["classifiers"]) if m]
+    assert tried["lowest"][0] == tried["fresh"][0] == PROJECT["requires-python"].removeprefix(">=")
 
 
 def test_ci_runs_the_readmes_test_command_without_data_and_then_what_needs_them():
