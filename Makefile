@@ -29,12 +29,13 @@ env: $(ENVIRONMENT) ## The pinned environment in .venv
 
 book: run site ## Run the chapters and build the site into _build/html
 
-# Two at a time: with recorded results a chapter draws more than it computes, on one core. At the
-# paper preset it computes, on all.
+# With recorded results a chapter draws more than it computes: two at a time, each on one core. At
+# the paper preset it computes, on all.
+AT_ONCE := $(if $(filter paper,$(PRESET)),1,2)
 run: $(ENVIRONMENT)
-	@echo "running $(words $(NOTEBOOKS)) chapters ($(PRESET))"
-	@printf '%s\n' $(NOTEBOOKS) | xargs -P $(if $(filter paper,$(PRESET)),1,2) -I chapter \
-		$(BIN)/python -m initlab run chapter -p preset $(PRESET)
+	@echo "running $(words $(NOTEBOOKS)) chapters ($(PRESET)), $(AT_ONCE) at a time"
+	@printf '%s\n' $(NOTEBOOKS) | $(if $(filter 2,$(AT_ONCE)),OMP_NUM_THREADS=1) xargs -P $(AT_ONCE) \
+		-I {} $(BIN)/python -m initlab run {} -p preset $(PRESET)
 
 site: $(ENVIRONMENT) $(VENDOR) $(LIVE) graphs
 	$(BIN)/jupyter-book build . -W -n --keep-going

@@ -18,11 +18,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from initlab.parameters import ParameterError, check_names, check_preset
+from initlab.parameters import ParameterError, assigned, check_names, check_preset
+from initlab.progress import Tell, silent, telling
 
 KERNEL = "python3"
 #: What is said where papermill is missing, or YAML, which it brings.
 NO_PAPERMILL = "notebooks are run by papermill, which is not installed: pip install 'initlab[book]'"
+#: Bytes of a folder's name with which the names of sockets in it fit everywhere: macOS takes 103.
+LONGEST = 90
+#: Threads that wait for each other sleep. By default they keep a core busy meanwhile, and where
+#: other programs want it, most of a chapter's time goes there.
+ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
 class NotebookError(Exception):
@@ -72,6 +78,16 @@ def fingerprint(source: str) -> str:
     return hashlib.sha256(json.dumps(cells).encode()).hexdigest()
 
 
+def code_cells(source: str) -> int:
+    """How many cells of a notebook have code.
+
+    >>> code_cells('{"cells": [{"cell_type": "code", "source": "x = 1"}]}')
+    1
+    """
+    cells = json.loads(source)["cells"]
+    return sum(c["cell_type"] == "code" and bool("".join(c["source"]).strip()) for c in cells)
+
+
 def value(text: str) -> Any:
     """A parameter as one writes it on a command line: YAML, with Python's None and 1e-3.
 
@@ -118,8 +134,16 @@ def _laid_down(source: str) -> Iterator[Path]:
 
 def check(source: str, given: Mapping[str, Any]) -> None:
     """Raise `ParameterError` for parameters and presets that the notebook does not take."""
-    with _laid_down(source) as file:
-        check_names(set(given), set(_papermill().inspect_notebook(str(file))))
+    cells = json.loads(source)["cells"]
+    tagged = [c for c in cells if "parameters" in c.get("metadata", {}).get("tags", ())]
+    try:
+        known = assigned("".join(tagged[0]["source"])) if tagged else set()
+    except SyntaxError as error:
+        raise ParameterError(
+            f"the notebook's cell tagged `parameters` is not Python alone ({error.msg}, line "
+            f"{error.lineno}); leave only assignments in it"
+        ) from None
+    check_names(set(given), known)
     check_preset(given.get("preset", "laptop"))
 
 
@@ -131,25 +155,49 @@ def _papermill() -> Any:
     return papermill
 
 
+def _sockets(folder: Path) -> dict[str, Any]:
+    """Settings of a kernel that is spoken to through files in a folder of its own, not over TCP,
+    which others on this machine could listen to.
+    """
+    if os.name != "posix" or len(os.fsencode(folder)) > LONGEST:
+        return {}
+    return {"KernelManager": {"transport": "ipc", "connection_file": str(folder / "kernel.json")}}
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    """What a kernel that starts meanwhile inherits, unless the user says otherwise."""
+    added = {name: value for name, value in ENVIRONMENT.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
 def execute(
     source: str,
     given: Mapping[str, Any],
     *,
     folder: str,
     timeout: int | None = None,
-    progress: bool = False,
+    tell: Tell = silent,
 ) -> Executed:
     """Run the text of a notebook in `folder` with the parameters given.
 
-    `timeout` is in seconds and for one cell. Raises `NotebookError` when no kernel can be had;
-    a notebook that stops is not an error here but told by the result.
+    `timeout` is in seconds and for one cell; `tell` is called at every cell and every second.
+    Raises `NotebookError` when no kernel can be had; a notebook that stops is not an error here
+    but told by the result.
     """
     papermill = _papermill()
     from jupyter_client.kernelspec import NoSuchKernel
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
+    from traitlets.config import Config
 
     start, stopped = time.perf_counter(), None
-    with _laid_down(source) as file:
+    cells = code_cells(source) + bool(given)  # papermill puts the parameters into one of their own
+    with _laid_down(source) as file, _environment(), telling(tell, cells) as begin:
         out = file.with_name("executed.ipynb")
         try:
             papermill.execute_notebook(
@@ -157,9 +205,11 @@ def execute(
                 str(out),
                 dict(given),
                 kernel_name=KERNEL,
-                progress_bar=progress,
+                progress_bar=False,
                 execution_timeout=timeout,
                 cwd=folder if Path(folder).is_dir() else None,
+                config=Config(_sockets(file.parent)),
+                on_cell_execute=begin,
             )
         except papermill.PapermillExecutionError as error:
             stopped = " ".join(f"{error.ename}: {error.evalue}".split())
@@ -198,18 +248,21 @@ def failed_copy(out: Path) -> Path:
     return out.with_suffix(".failed.ipynb")
 
 
-def run(
-    notebook: Path,
-    out: Path,
-    given: Mapping[str, Any],
-    *,
-    timeout: int | None = None,
-    progress: bool = False,
-) -> float:
-    """Run a notebook into `out`; how many seconds it took.
+def seconds_before(out: Path, given: Mapping[str, Any]) -> float | None:
+    """How long the run took that left the copy `out` with the same parameters; None if none did."""
+    try:
+        ran = json.loads(out.read_text(encoding="utf8"))["metadata"]["papermill"]
+        same = dict(ran["parameters"]) == dict(given) and not ran["exception"]
+        return float(ran["duration"]) if same else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
-    Raises `ParameterError` before anything runs when the notebook does not take what is given,
-    and `NotebookError` when it stops: its copy then lies beside `out` as *.failed.ipynb.
+
+def checked(notebook: Path, out: Path, given: Mapping[str, Any]) -> str:
+    """The text of a notebook that can be run into `out`.
+
+    Raises `NotebookError` for what cannot, and `ParameterError` when it does not take what is
+    given.
     """
     source = read(notebook)
     if out.suffix != ".ipynb" or out.is_dir():
@@ -217,8 +270,25 @@ def run(
     if out.resolve() == notebook.resolve():
         raise NotebookError(f"{out} is the notebook itself; choose another file for its copy")
     check(source, given)
+    return source
+
+
+def run(
+    notebook: Path,
+    out: Path,
+    given: Mapping[str, Any],
+    *,
+    timeout: int | None = None,
+    tell: Tell = silent,
+) -> float:
+    """Run a notebook into `out`, telling of it as `execute` does; how many seconds it took.
+
+    Raises as `checked` does before anything runs, and `NotebookError` when the notebook stops: its
+    copy then lies beside `out` as *.failed.ipynb.
+    """
+    source = checked(notebook, out, given)
     folder = str(notebook.parent.resolve())
-    done = execute(source, given, folder=folder, timeout=timeout, progress=progress)
+    done = execute(source, given, folder=folder, timeout=timeout, tell=tell)
     if done.stopped is not None:
         save(done.text, failed_copy(out))
         raise NotebookError(f"{notebook.name} stopped: {done.stopped}; see {failed_copy(out)}")

@@ -20,7 +20,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+
+from initlab.ticks import make_plain
 
 #: Stands for "the page's text colour" until `svg` replaces it.
 _INK = "#010203"
@@ -183,12 +186,12 @@ def legend(ax: Axes, *, columns: int = 2, title: str | None = None) -> Axes:
     return ax
 
 
-#: Layers that lengths and angles are drawn at: those that weigh what they sum, and the input.
+#: Layers at which second moments and angles are drawn: those with weights, and the input.
 WEIGHED = ("input", "linear", "conv", "attention", "embedding", "other")
 
 
 def inspection(frame: pd.DataFrame, *, size: tuple[float, float] = HALF) -> list[Axes]:
-    """What `initlab.inspect` saw: lengths, angles and shares of units, singular values.
+    """What `initlab.inspect` saw: second moments, angles and shares of units, singular values.
 
     One panel each, of what the frame has. Of several networks the median is drawn, with bars from
     the smallest to the largest.
@@ -263,6 +266,8 @@ def svg(figure: Figure) -> str:
     buffer = io.StringIO()
     salt = f"figure-{next(_SALTS)}"  # the figures of a page must not share ids
     with style(), mpl.rc_context({"svg.hashsalt": salt}):
+        make_plain(figure)
+        _lay_out(figure)
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     plt.close(figure)
     text = buffer.getvalue()
@@ -273,6 +278,19 @@ def svg(figure: Figure) -> str:
         text,
         count=1,
     )
+
+
+def _lay_out(figure: Figure) -> None:
+    """Lay the figure out as SVG, for good: to save it would draw it once more before it does so."""
+    engine, dpi = figure.get_layout_engine(), figure.dpi
+    if engine is None:
+        return
+    FigureCanvasSVG(figure)
+    figure.dpi = 72  # of SVG: what a point measures
+    engine.execute(figure)
+    figure.dpi = dpi
+    with mpl.rc_context({"figure.constrained_layout.use": False}):
+        figure.set_layout_engine(None)
 
 
 class Shown:

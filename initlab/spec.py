@@ -135,7 +135,7 @@ def to_plain(value: Any) -> Any:
 
 def _said(value: Any) -> Iterator[tuple[str, Any]]:
     """The fields of a spec that are not at their default."""
-    for field in _fields(type(value)):
+    for field in _fields(type(value)):  # type: ignore[arg-type]
         here = getattr(value, field.name)
         if isinstance(here, int) and field.type == "float":
             here = float(here)  # HeNormal(scale=4) and HeNormal(scale=4.0) are one value
@@ -197,7 +197,7 @@ def flat(value: Any, prefix: str = "") -> dict[str, Any]:
     """A spec as columns of a tidy frame: nested specs are named by their `label` (or type),
     and their own fields follow with a dotted name."""
     columns: dict[str, Any] = {}
-    for field in _fields(type(value)):
+    for field in _fields(type(value)):  # type: ignore[arg-type]
         here = getattr(value, field.name)
         if dataclasses.is_dataclass(here):
             columns[prefix + field.name] = getattr(here, "label", type(here).__name__)

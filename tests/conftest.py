@@ -26,8 +26,6 @@ settings.register_profile(
     "initlab", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
 )
 settings.load_profile("initlab")
-if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: threads would be in the way
-    torch.set_num_threads(1)
 # What networks are compared with computes in float32, too, and the same again.
 torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic = False, True
 
@@ -36,6 +34,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Take network, data and store from this process and from all that it starts."""
     if hasattr(config, "workerinput"):
         return  # a process of pytest-xdist: it has the environment of the one that started it
+    if config.getoption("numprocesses", None):
+        # Before they start: as many processes as cores, so that threads would be in the way.
+        os.environ["OMP_NUM_THREADS"] = "1"
     guard = Path(sitecustomize.__file__).parent
     # What a test starts imports this checkout, from wherever it runs.
     folders = [str(guard), str(guard.parents[1]), os.environ.get("PYTHONPATH")]

@@ -621,8 +621,8 @@ def test_gain_is_a_factor_on_every_scaled_input():
         ({"classes": (1, 2)}, "train and test must be given"),
         ({"side": 9}, "a whole number of pixels from 1 to 8"),
         ({"gain": 0.0}, "gain must be a finite number > 0, not 0.0"),
-        ({"validation": True}, "train and test must be given"),
-        ({"validation": True, "train": 1_300, "test": 300}, "within the 1,437 training samples"),
+        ({"val": 1}, "val must be a whole number of samples beside the first `train`"),
+        ({"val": 300, "train": 1_300}, "within the 1,437 training samples"),
     ],
 )
 def test_choices_that_there_are_not(fields, says):
@@ -637,14 +637,14 @@ def test_more_samples_than_the_classes_have():
 
 @pytest.mark.parametrize("name", [*EMBEDDED, *real("fashion_mnist", "cifar10")])
 def test_validation_samples_are_of_the_training_set_and_not_trained_on(name):
-    fields = dict(train=300, test=90)
-    plain = load(Data(name, **fields))
-    tuned = load(Data(name, **fields, validation=True))
+    plain = load(Data(name, train=300, test=90))
+    tuned = load(Data(name, train=300, val=90, test=0))
     more = load(Data(name, train=390, test=90))
+    assert plain.val is None and tuned.val is not None
     assert torch.equal(tuned.train.x, plain.train.x)
-    assert torch.equal(tuned.test.x, more.train.x[300:])
-    assert torch.equal(tuned.test.y, more.train.y[300:])
-    assert not torch.equal(tuned.test.x, plain.test.x)
+    assert torch.equal(tuned.val.x, more.train.x[300:])
+    assert torch.equal(tuned.val.y, more.train.y[300:])
+    assert len(tuned.test.x) == len(tuned.test.y) == 0
 
 
 @pytest.mark.data("fashion_mnist")
@@ -654,15 +654,15 @@ def test_for_validation_the_test_set_is_not_even_read(monkeypatch):
     monkeypatch.setattr(
         data, "_pixels", lambda n, *, train: read.append(train) or pixels(n, train=train)
     )
-    load(Data("fashion_mnist", train=211, test=31, validation=True))
+    load(Data("fashion_mnist", train=5_000, val=31, test=0))
     assert read == [True]
-    load(Data("fashion_mnist", train=211, test=31))
+    load(Data("fashion_mnist", train=5_000, test=31))
     assert read == [True, True, False]
 
 
 def test_validation_of_some_classes():
-    chosen = Data("digits", classes=(3, 5), train=200, test=50, validation=True)
-    assert set(load(chosen).test.y.tolist()) == {0, 1}
+    chosen = load(Data("digits", classes=(3, 5), train=200, val=50, test=0))
+    assert chosen.val is not None and set(chosen.val.y.tolist()) == {0, 1}
 
 
 def test_what_is_new_leaves_old_keys_as_they_are():
@@ -841,8 +841,9 @@ def test_tiny_imagenet_is_read_from_its_folder(photographs, refused):
 
 def test_validation_on_tiny_imagenet_does_not_read_what_it_is_tested_on(photographs):
     shutil.rmtree(photographs / "val/images")
-    held = load(Data("tiny_imagenet", "raw", train=9, test=6, validation=True))
-    pixels = torch.cat([held.train.x, held.test.x])[:, :2, 0, 0].tolist()
+    tuned = load(Data("tiny_imagenet", "raw", train=9, val=6, test=0))
+    assert tuned.val is not None
+    pixels = torch.cat([tuned.train.x, tuned.val.x])[:, :2, 0, 0].tolist()
     assert sorted(pixels) == [[50 * c, 20 * i] for c in range(3) for i in range(5)]
 
 
@@ -870,14 +871,14 @@ def test_a_tiny_imagenet_that_is_not_whole(photographs, damage, says):
         load("tiny_imagenet")
 
 
-def test_held_samples_are_a_third_set_beside_the_other_two():
+def test_validation_samples_are_a_third_set_beside_the_other_two():
     whole = load(Data("digits", "raw"))
-    data_ = Data("digits", "raw", train=100, test=50, held=30)
+    data_ = Data("digits", "raw", train=100, val=30, test=50)
     loaded = load(data_)
     more = load(Data("digits", "raw", train=130, test=50))
-    assert loaded.validation is not None and whole.validation is None
-    assert torch.equal(torch.cat([loaded.train.x, loaded.validation.x]), more.train.x)
-    assert torch.equal(torch.cat([loaded.train.y, loaded.validation.y]), more.train.y)
+    assert loaded.val is not None and whole.val is None
+    assert torch.equal(torch.cat([loaded.train.x, loaded.val.x]), more.train.x)
+    assert torch.equal(torch.cat([loaded.train.y, loaded.val.y]), more.train.y)
     assert torch.equal(loaded.test.x, more.test.x)
     assert key(data_) != key(Data("digits", "raw", train=100, test=50))
 
@@ -885,12 +886,11 @@ def test_held_samples_are_a_third_set_beside_the_other_two():
 @pytest.mark.parametrize(
     "wrong",
     [
-        dict(held=10),
-        dict(train=1_437, held=1),
-        dict(train=100, held=-1),
-        dict(train=100, test=50, held=10, validation=True),
+        dict(val=10),
+        dict(train=1_437, val=1),
+        dict(train=100, val=-1),
     ],
 )
-def test_samples_that_cannot_be_held(wrong):
-    with pytest.raises(ValueError, match=r"held must be a whole number .* 1,437 .* digits"):
+def test_samples_that_cannot_be_held_back(wrong):
+    with pytest.raises(ValueError, match=r"val must be a whole number .* 1,437 .* digits"):
         Data("digits", **wrong)

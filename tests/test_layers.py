@@ -31,8 +31,8 @@ LAYERS = [
     ["measure"],
     ["store", "cluster"],
     ["sweep"],
-    ["verify", "parameters", "claims", "plot"],
-    ["live", "notebook"],
+    ["verify", "parameters", "claims", "plot", "progress", "ticks"],
+    ["studies", "live", "notebook"],
     ["batch", "doctor"],
     ["cli"],
     ["__main__"],
@@ -109,7 +109,9 @@ def test_modules_import_without_the_extras():
 
 def test_the_layer_test_can_fail(tmp_path):
     file = tmp_path / "x.py"
-    file.write_text("from initlab import train\nfrom initlab.measure.signal import lengths\n")
+    file.write_text(
+        "from initlab import train\nfrom initlab.measure.signal import second_moments\n"
+    )
     assert imported(file) == {"train", "measure"}
 
 
@@ -117,6 +119,14 @@ def test_the_layer_test_can_fail(tmp_path):
 def test_reading_results_needs_no_torch(name):
     code = f"import sys, initlab.{name}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_run_is_at_hand_without_what_only_some_need():
+    slow = ["matplotlib", "ray", "sklearn", "torchvision", "torch._dynamo"]
+    slow += [f"scipy.{name}" for name in ("integrate", "ndimage", "optimize", "special", "stats")]
+    code = f"import sys; from initlab import Run; print(*[m for m in {slow} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == []
 
 
 def test_every_public_name_is_there():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -13,11 +14,12 @@ import click
 import pytest
 
 from initlab import claims, doctor, files, sweep
-from initlab.cli import commands, main
+from initlab.cli import commands, main, notebooks
 from initlab.cli.group import PROGRAM
 from initlab.notebook import check, read
 from initlab.store import Store
 from tests.sweep.test_sweep import RUNS
+from tests.test_notebook import tiny
 
 ROOT = Path(__file__).parent.parent
 
@@ -54,9 +56,10 @@ def test_claims_as_json(capsys):
     assert main(["claims", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
     assert listed == claims.published()
-    wanted = {"id", "study", "statement", "paper", "ours", "interval", "n", "preset"}
-    wanted |= {"verdict", "seconds"}
-    assert all(wanted <= set(c) for c in listed)
+    wanted = "id study statement source said asked verdict n seconds settles criteria"
+    assert all(set(wanted.split()) <= set(c) for c in listed)
+    wanted = "what value interval exact low high bound_by part outcome n"
+    assert all(set(wanted.split()) <= set(k) for c in listed for k in c["criteria"])
 
 
 def test_claims_as_text(capsys):
@@ -115,6 +118,40 @@ def test_examples_are_understood(example):
             given[grid.partition("=")[0]] = 0
         check(source, given)
     assert bool(named) == (EXAMPLES[example] in ("run", "batch"))
+
+
+@pytest.mark.notebook
+def test_a_run_says_what_it_takes_and_what_it_took(tmp_path, capfd):
+    """Two lines where nobody looks on, and nothing of papermill's or the kernel's own."""
+    words = ["run", str(tiny(tmp_path)), str(tmp_path / "copy.ipynb"), "-p", "folder"]
+    for expected in ("about half a minute on two idle cores", "s the last time"):
+        assert main([*words, str(tmp_path), "-p", "wait", "2"]) == 0
+        out, err = capfd.readouterr()
+        begins, ends = out.splitlines()
+        assert begins.startswith("tiny: 2 cells, ") and begins.endswith(expected)
+        assert re.fullmatch(rf"tiny: \d+\.\d s, {re.escape(str(tmp_path / 'copy.ipynb'))}", ends)
+        assert err == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({}, "about half a minute"),
+        ({"preset": "smoke"}, "about a minute"),
+        ({"recorded": False}, "minutes to hours"),
+        ({"preset": "paper"}, "minutes to hours"),
+    ],
+)
+def test_what_a_chapter_takes(given, says):
+    assert says in notebooks._expected(given)
+
+
+def test_how_far_a_chapter_is_stands_in_one_line_of_a_terminal(capsys):
+    for seconds in (13.6, 14.6):
+        notebooks._tell("chapter", 12, 37, seconds)
+    out, err = capsys.readouterr()
+    assert not out and "\n" not in err
+    assert err.split(notebooks.ERASE) == ["", *(f"chapter: cell 12 of 37, {s} s" for s in (14, 15))]
 
 
 @pytest.mark.parametrize("example", ["claims", "claims --json", "data list", "doctor --json"])
@@ -240,7 +277,7 @@ def store(tmp_path) -> list[str]:
     results = Store(tmp_path / "store")
     for seed in (1, 2):
         run = json.dumps({"model": {"type": "MLP"}, "seed": seed})
-        rows = [(0, 1, -1, "length", 1.0), (0, 2, -1, "length", 2.0)]
+        rows = [(0, 1, -1, "second_moment", 1.0), (0, 2, -1, "second_moment", 2.0)]
         results.add([(f"key{seed}", run, 0.5, rows)])
     return ["--folder", str(results.folder)]
 

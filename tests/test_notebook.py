@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from initlab import notebook
-from initlab.notebook import NotebookError, failed_copy, fingerprint, read, run, value
+from initlab.notebook import (
+    NotebookError,
+    check,
+    failed_copy,
+    fingerprint,
+    read,
+    run,
+    seconds_before,
+    value,
+)
 from initlab.parameters import ParameterError
 
 PARAMETERS = "preset = 'laptop'\ndevice = 'cpu'\nseed = 0\nwait = 0.0\nfolder = '.'"
@@ -84,6 +95,46 @@ def test_the_failed_copy_goes_when_the_run_succeeds(tmp_path):
     assert not failed_copy(out).exists()
 
 
+KERNEL = """
+import json, os
+from ipykernel.connect import get_connection_info
+print(json.loads(get_connection_info())["transport"], os.environ.get("OMP_WAIT_POLICY"))
+"""
+
+
+@pytest.mark.notebook
+@pytest.mark.skipif(os.name != "posix", reason="sockets in a folder are POSIX's")
+def test_a_kernel_opens_no_port_and_does_not_warn(tmp_path, monkeypatch, capfd):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    out = tmp_path / "copy.ipynb"
+    run(tiny(tmp_path, KERNEL), out, {})
+    assert printed(out).split() == ["ipc", "PASSIVE"]
+    assert capfd.readouterr().err == ""
+    assert "OMP_WAIT_POLICY" not in os.environ
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    monkeypatch.setattr(notebook, "LONGEST", 1)
+    run(tiny(tmp_path, KERNEL), out, {})
+    assert printed(out).split() == ["tcp", "ACTIVE"]
+
+
+@pytest.mark.notebook
+def test_each_cell_is_told_and_long_ones_again(tmp_path):
+    told = []
+    given = {"folder": str(tmp_path), "wait": 2.5}
+    out = tmp_path / "copy.ipynb"
+    seconds = run(tiny(tmp_path), out, given, tell=lambda *how_far: told.append(how_far))
+    assert [cell for cell, _, _ in told] == sorted(cell for cell, _, _ in told)
+    assert {cell for cell, _, _ in told} == {1, 2, 3}, "the given parameters are a cell, too"
+    assert {cells for _, cells, _ in told} == {3}
+    assert sum(cell == 3 for cell, _, _ in told) >= 3
+    assert 1.0 < told[-1][2] <= seconds
+    before = len(told)
+    time.sleep(1.5)
+    assert len(told) == before, "nothing is told after the end"
+    assert seconds_before(out, given) == pytest.approx(seconds, abs=2)
+    assert seconds_before(out, {}) is None and seconds_before(tmp_path / "none", given) is None
+
+
 def test_nothing_runs_when_a_parameter_is_unknown(tmp_path, monkeypatch):
     monkeypatch.setattr(notebook, "execute", lambda *a, **k: pytest.fail("it ran"))
     out = tmp_path / "copy.ipynb"
@@ -92,6 +143,19 @@ def test_nothing_runs_when_a_parameter_is_unknown(tmp_path, monkeypatch):
     with pytest.raises(ParameterError, match="unknown preset 'huge'; choose one of smoke"):
         run(tiny(tmp_path), out, {"preset": "huge"})
     assert not out.exists() and not failed_copy(out).exists()
+
+
+def test_only_the_cell_of_the_parameters_names_them(tmp_path):
+    plain = json.loads(read(tiny(tmp_path, "other = 1")))
+    check(json.dumps(plain), {"seed": 1, "preset": "smoke"})
+    with pytest.raises(ParameterError, match="unknown parameter other"):
+        check(json.dumps(plain), {"other": 1})
+    plain["cells"][0]["source"] = "seed = 1\n%matplotlib inline"
+    with pytest.raises(ParameterError, match=r"not Python alone \(invalid syntax, line 2\)"):
+        check(json.dumps(plain), {"seed": 1})
+    del plain["cells"][0]["metadata"]["tags"]
+    with pytest.raises(ParameterError, match="this notebook takes none"):
+        check(json.dumps(plain), {"seed": 1})
 
 
 def test_a_notebook_is_not_overwritten_by_its_copy(tmp_path):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 
-from initlab import claims
+from initlab import claims, parameters
 from initlab.parameters import ParameterError
 from tests.smoke import NOTEBOOKS, papermill
 
@@ -33,19 +36,32 @@ def test_smoke_computes_everything_from_an_empty_folder(notebook, at_smoke):
     assert sum("<figure class='initlab'" in page for page in pages) > 3
 
 
+def study_of(notebook: Path):
+    """The module of a chapter's study."""
+    return import_module(f"initlab.studies.{notebook.stem.split('-', 1)[1].replace('-', '_')}")
+
+
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda p: p.stem)
 @pytest.mark.parametrize(("name", "value", "says"), UNKNOWN)
 def test_every_chapter_refuses_what_is_unknown(notebook, name, value, says):
-    """Its two first cells, with papermill's own between them, as in a kernel."""
-    cells = json.loads(notebook.read_text(encoding="utf8"))["cells"]
-    [given] = [c for c in cells if "parameters" in c["metadata"].get("tags", ())]
-    reads = next(c for c in cells if "parameters.read(" in "".join(c["source"]))
-    injected = f"# Parameters\n{name} = {value!r}\n"
-    names: dict = {"In": [injected]}
+    """Its settings, read as in a kernel into which papermill put a cell."""
+    presets = study_of(notebook).PRESETS
+    usual = {field.name: None for field in fields(presets["laptop"])}
+    common = {n: getattr(presets["laptop"], n) for n in parameters.COMMON}
+    injected = {"In": [f"# Parameters\n{name} = {value!r}\n"], name: value}
     with pytest.raises(ParameterError) as error:
-        for source in ("".join(given["source"]), injected, "".join(reads["source"])):
-            exec(compile(source, notebook.name, "exec"), names)
+        parameters.read(usual | common | injected, presets)
     assert says in str(error.value)
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda p: p.stem)
+def test_a_chapters_parameters_are_the_settings_of_its_study(notebook):
+    cells = json.loads(notebook.read_text(encoding="utf8"))["cells"]
+    code = ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
+    [given] = [c for c in cells if "parameters" in c["metadata"].get("tags", ())]
+    names = {field.name for field in fields(study_of(notebook).PRESETS["laptop"])}
+    assert parameters.assigned("".join(given["source"])) == names
+    assert sum("parameters.read(globals(), study.PRESETS)" in source for source in code) == 1
 
 
 def test_papermill_refuses_what_is_unknown(tmp_path):

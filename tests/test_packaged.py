@@ -45,31 +45,29 @@ def test_subsets_load_without_a_file(name, nowhere):
     most, tests = packaged.SIZES[name]
     loaded = load(Data(name, train=most, test=tests))
     assert len(loaded.train.y) == most and len(loaded.test.y) == tests
-    small = load(Data(name, train=100, test=50, held=most - 100))
+    small = load(Data(name, train=100, test=50, val=most - 100))
     assert torch.equal(small.train.x, loaded.train.x[:100])
     assert torch.equal(small.test.y, loaded.test.y[:50])
-    assert small.validation is not None
-    assert torch.equal(small.validation.x, loaded.train.x[100:])
-    tuned = load(Data(name, train=100, test=50, validation=True))
-    assert torch.equal(tuned.test.x, loaded.train.x[100:150])
+    assert small.val is not None
+    assert torch.equal(small.val.x, loaded.train.x[100:])
+    tuned = load(Data(name, train=100, val=50, test=0))
+    assert tuned.val is not None and torch.equal(tuned.val.x, loaded.train.x[100:150])
 
 
 @given(
     name=st.sampled_from([*packaged.SIZES, "cifar10"]),
     train=st.none() | st.integers(1, 9_000),
-    test=st.none() | st.integers(1, 2_500),
-    held=st.integers(0, 4_000),
-    validation=st.booleans(),
+    test=st.none() | st.integers(0, 2_500),
+    val=st.integers(0, 4_000),
     classes=st.sampled_from([None, (0, 1)]),
 )
-def test_a_subset_ships_if_all_its_samples_do(name, train, test, held, validation, classes):
-    fields = dict(name=name, train=train, test=test, validation=validation, classes=classes)
+def test_a_subset_ships_if_all_its_samples_do(name, train, test, val, classes):
     try:
-        subset = Data(**fields, held=held)
+        subset = Data(name, train=train, test=test, val=val, classes=classes)
     except ValueError:
         return
-    last = (train or 10**9) + (held or validation * (test or 0))
-    tests = 0 if validation else test or 10**9
+    last = (train or 10**9) + val
+    tests = 10**9 if test is None else test
     most = packaged.SIZES.get(name, (0, 0))
     assert subset.packaged == (last <= most[0] and tests <= most[1] and classes is None)
 

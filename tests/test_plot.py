@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import re
 from io import StringIO
 from xml.etree import ElementTree
@@ -11,8 +12,9 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from initlab import init, plot
+from initlab import init, plot, ticks
 
 mpl.use("agg")
 FRAME = pd.DataFrame(
@@ -114,3 +116,43 @@ def test_a_spark_is_small_and_stays_within_its_limits():
     heights = [float(pair.split(",")[1]) for pair in points]
     assert heights == sorted(heights)
     assert heights[-1] == heights[-5]  # below the limit it runs along the edge
+
+
+def logarithmic():
+    """A panel with powers of ten on both of its axes, some of them between decades."""
+    ax = plot.axes("title", "x", "y")
+    ax.loglog([0.2, 0.5, 0.7], [1e-5, 1.0, 1e5])
+    return plot.legend(ax)
+
+
+def test_powers_are_plain_text():
+    figure = logarithmic().figure
+    (ax,) = figure.axes
+
+    def said() -> list[str]:
+        figure.draw_without_rendering()
+        both = [*ax.get_xticklabels(which="both"), *ax.get_yticklabels(which="both")]
+        return [label.get_text() for label in both]
+
+    tex = said()
+    ticks.make_plain(figure)
+    assert said() == [ticks.plain(t) for t in tex]
+    assert any("$" in t for t in tex) and not any("$" in t or "^" in t for t in said())
+    assert {"10⁰", "10³", "2×10⁻¹"} <= set(said())
+    plt.close(figure)
+
+
+def test_a_figure_is_laid_out_once_and_as_matplotlib_does(monkeypatch):
+    def drawn() -> str:
+        monkeypatch.setattr(plot, "_SALTS", itertools.count())
+        return plot.svg(logarithmic().figure)
+
+    laid_out, execute = [], ConstrainedLayoutEngine.execute
+    monkeypatch.setattr(
+        ConstrainedLayoutEngine, "execute", lambda *a: laid_out.append(1) or execute(*a)
+    )
+    here = drawn()
+    assert len(laid_out) == 1
+    monkeypatch.setattr(plot, "_lay_out", lambda figure: None)
+    assert drawn() == here
+    assert plt.get_fignums() == []

@@ -51,16 +51,20 @@ def local(calls: Iterable[Call], workers: int = 1) -> Iterator[tuple[str, Future
     """
     context = multiprocessing.get_context("spawn")
     stop, lifeline = context.Pipe(duplex=False)
+    pools: dict[Future, ProcessPoolExecutor] = {}
 
     def send(call: Callable[[], Any]) -> Future:
         pool = ProcessPoolExecutor(1, context, _start, (stop,))
         with _no_interrupt():
             future = pool.submit(call)
         pool.shutdown(wait=False)  # the process ends with its only call
+        pools[future] = pool
         return future
 
     try:
-        yield from _as_they_end(send, calls, workers)
+        for name, future in _as_they_end(send, calls, workers):
+            pools.pop(future).shutdown()  # Python may stumble over one that ends as it does itself
+            yield name, future
     finally:
         lifeline.close()
         stop.close()

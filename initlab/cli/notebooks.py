@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,8 @@ import click
 
 from initlab.cli.group import UserError, command
 
+#: Takes a terminal back to the start of its line, and the line away.
+ERASE = "\r\x1b[K"
 CHAPTER = "notebooks/01-how-to-start-training.ipynb"
 notebook_argument = click.argument("notebook", type=click.Path(path_type=Path))
 parameter_option = click.option(
@@ -30,13 +34,8 @@ timeout_option = click.option(
 @click.argument("out", type=click.Path(path_type=Path), required=False)
 @parameter_option
 @timeout_option
-@click.option("--progress", is_flag=True, help="Show papermill's progress bar.")
 def run(
-    notebook: Path,
-    out: Path | None,
-    parameters: tuple[tuple[str, str], ...],
-    timeout: int | None,
-    progress: bool,
+    notebook: Path, out: Path | None, parameters: tuple[tuple[str, str], ...], timeout: int | None
 ) -> None:
     """Run a chapter through papermill.
 
@@ -46,14 +45,42 @@ def run(
     """
     from initlab import notebook as one
     from initlab.batch.engines import local
+    from initlab.progress import silent
 
     given = {name: one.value(text) for name, text in parameters}
     inside = not notebook.is_absolute() and ".." not in notebook.parts
     copy = out or Path("_executed", notebook if inside else notebook.name)
-    call = partial(one.run, notebook, copy, given, timeout=timeout, progress=progress)
+    cells = one.code_cells(one.checked(notebook, copy, given))
+    before = one.seconds_before(copy, given)
+    took = f"{before:.0f} s the last time" if before else _expected(given)
+    print(f"{notebook.stem}: {cells} cells, {took}", flush=True)
+    live = sys.stderr.isatty()
+    tell = partial(_tell, notebook.stem) if live else silent
+    call = partial(one.run, notebook, copy, given, timeout=timeout, tell=tell)
     # In a process of its own: nbclient keeps Ctrl-C from whoever calls it.
-    for _, future in local([(notebook.name, call)]):
-        print(f"{copy}, {future.result():.1f} s")
+    try:
+        for _, future in local([(notebook.name, call)]):
+            seconds = future.result()
+    finally:
+        if live:
+            print(ERASE, end="", file=sys.stderr, flush=True)
+    print(f"{notebook.stem}: {seconds:.1f} s, {copy}")
+
+
+def _expected(given: Mapping[str, Any]) -> str:
+    """How long a chapter takes that was not run before."""
+    preset = given.get("preset", "laptop")
+    if preset == "smoke":
+        return "about a minute on two cores"
+    if preset == "laptop" and given.get("recorded", True):
+        return "from recorded results about half a minute on two idle cores"
+    return "minutes to hours for what is not stored yet; stopped, it goes on where it was"
+
+
+def _tell(name: str, cell: int, cells: int, seconds: float) -> None:
+    """Write over the line of a terminal how far a chapter is."""
+    line = f"{ERASE}{name}: cell {cell} of {cells}, {seconds:.0f} s"
+    print(line, end="", file=sys.stderr, flush=True)
 
 
 def _axes(texts: tuple[str, ...]) -> dict[str, list[Any]]:

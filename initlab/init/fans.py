@@ -12,8 +12,8 @@ from functools import lru_cache
 from math import exp, inf, pi, prod, sqrt
 from typing import NamedTuple, TypeAlias
 
+import scipy
 import torch
-from scipy.integrate import quad
 from torch import nn
 
 from initlab.models import activation
@@ -72,7 +72,8 @@ def gaussian_mean(f: Callable[[float], float]) -> float:
         return f(z) * exp(-z * z / 2) / sqrt(2 * pi)
 
     options = {"epsabs": 1e-13, "epsrel": 1e-12, "limit": 200}
-    return quad(weighted, -inf, 0, **options)[0] + quad(weighted, 0, inf, **options)[0]
+    halves = ((-inf, 0), (0, inf))
+    return sum(scipy.integrate.quad(weighted, *half, **options)[0] for half in halves)
 
 
 Phi: TypeAlias = str | Callable[[torch.Tensor], torch.Tensor]

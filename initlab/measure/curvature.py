@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from math import isfinite, nan
 from typing import NamedTuple
 
+import scipy
 import torch
-from scipy.linalg import eigh_tridiagonal
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -65,7 +65,7 @@ def largest(
         length = float(w.norm())
         if not isfinite(length):  # a network that overflows
             return Eigenvalue(nan, nan, len(diagonal))
-        values, vectors = eigh_tridiagonal(diagonal, beside)
+        values, vectors = scipy.linalg.eigh_tridiagonal(diagonal, beside)
         value, residual = float(values[-1]), length * abs(float(vectors[-1, -1]))
         if residual <= tolerance * abs(value) or len(diagonal) == min(products, len(v)):
             return Eigenvalue(value, residual, len(diagonal))

@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from math import ceil
 
 import numpy as np
+import scipy
 import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike
-from scipy import stats
-from scipy.ndimage import uniform_filter
 from torch import Tensor
 
 from initlab.spec import spec
@@ -76,7 +75,7 @@ def moments(delta: ArrayLike) -> dict[str, float]:
     return {
         "mean": float(d.mean()),
         "std": std,
-        "skew": float(stats.skew(d)) if std > 0 else 0.0,
+        "skew": float(scipy.stats.skew(d)) if std > 0 else 0.0,
     }
 
 
@@ -136,9 +135,9 @@ def recovery(weights: ArrayLike, mask: ArrayLike, box: int = BOX) -> float:
         raise ValueError(f"a mark lies on a matrix of its shape, not {m.shape} on {w.shape}")
     if m.all() or not m.any():
         raise ValueError("a mark needs links inside of it and outside")
-    score = uniform_filter(w, box, mode="nearest")
+    score = scipy.ndimage.uniform_filter(w, box, mode="nearest")
     inside = int(m.sum())
-    ranks = stats.rankdata(score.ravel())[m.ravel()].sum()
+    ranks = scipy.stats.rankdata(score.ravel())[m.ravel()].sum()
     return float((ranks - inside * (inside + 1) / 2) / (inside * (m.size - inside)))
 
 

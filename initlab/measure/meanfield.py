@@ -1,4 +1,4 @@
-"""Theory of wide random networks with any activation: lengths, correlations, edge of chaos.
+"""Theory of wide random networks with any activation: second moments, correlations, edge of chaos.
 
 Layers are h^l = W^l φ(h^(l−1)) + b^l with independent Gaussian entries of variance σ_w²/n and
 σ_b² (Poole et al. 2016; Schoenholz et al. 2017). As the width grows, every h is Gaussian: its
@@ -13,13 +13,14 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq
 
 from initlab.measure import quadrature
 from initlab.measure.quadrature import LARGEST, SMALLEST, Phi, slopes, values
+from initlab.threads import in_threads
 
-#: Where fixed points of the length are looked for, and steps of bisection inside one interval.
+#: Where fixed points of q are looked for, and steps of bisection inside one interval.
 _GRID = np.geomspace(1e-20, 1e20, 321)
 _ONE = 160
 _BISECTIONS = 56
@@ -53,7 +54,7 @@ def _check_c(c: float) -> float:
 
 
 def mean_square(phi: Phi, q: ArrayLike) -> np.ndarray:
-    """E φ(√q z)², z ~ N(0, 1): the length M of a layer whose pre-activations have variance q.
+    """E φ(√q z)², z ~ N(0, 1): the second moment of a layer whose pre-activations have variance q.
 
     >>> float(mean_square("relu", 3.0).round(12))
     1.5
@@ -69,7 +70,7 @@ def mean_square_slope(phi: Phi, q: ArrayLike) -> np.ndarray:
     return quadrature.mean(slopes, phi, _check_q(q))[()]
 
 
-def length_map(
+def second_moment_map(
     phi: Phi, q: ArrayLike, sigma_w: ArrayLike = 1.0, sigma_b: ArrayLike = 0.0
 ) -> np.ndarray:
     """V(q) = σ_w² E φ(√q z)² + σ_b²: the variance of the next layer (Poole et al. 2016, eq. 3)."""
@@ -160,7 +161,7 @@ def correlation_map(
     c, q = _check_c(c), _at(phi, sigma_w, sigma_b, q)
     b2 = float(sigma_b) ** 2
     overlap = float(sigma_w) ** 2 * quadrature.mean_product(values, phi, q, c) + b2
-    return overlap / float(length_map(phi, q, sigma_w, sigma_b))
+    return overlap / float(second_moment_map(phi, q, sigma_w, sigma_b))
 
 
 def activation_correlation(phi: Phi, c: float, q: float = 1.0) -> float:
@@ -174,24 +175,30 @@ def activation_correlation(phi: Phi, c: float, q: float = 1.0) -> float:
     return correlation_map(phi, c, 1.0, 0.0, q)
 
 
-def _slope(phi: Phi, c: float, sigma_w: float, sigma_b: float) -> float:
+def _slope(phi: Phi, c: float, sigma_w: float, sigma_b: float, q: float) -> float:
     """dc′/dc at q*; at c = 1 and a finite q* it is χ₁."""
-    q = _at(phi, sigma_w, sigma_b, None)
     product_ = quadrature.mean_product(slopes, phi, q, c)
-    return float(sigma_w) ** 2 * product_ * q / float(length_map(phi, q, sigma_w, sigma_b))
+    return float(sigma_w) ** 2 * product_ * q / float(second_moment_map(phi, q, sigma_w, sigma_b))
 
 
-def c_star(phi: Phi, sigma_w: float, sigma_b: float = 0.0) -> float:
+def c_star(phi: Phi, sigma_w: ArrayLike, sigma_b: ArrayLike = 0.0) -> np.ndarray:
     """c*, the correlation that any two different inputs tend to with depth.
 
     1 in the ordered phase and at the edge of chaos, below 1 in the chaotic phase.
 
-    >>> c_star("tanh", 1.0, 0.5), 0 <= c_star("tanh", 3.0, 0.5) < 0.5
-    (1.0, True)
+    >>> c_star("tanh", [1.0, 3.0], 0.5).round(2).tolist()
+    [1.0, 0.17]
     """
-    if _slope(phi, 1.0, sigma_w, sigma_b) <= 1 + 1e-9:
+    sigma_w, sigma_b = np.broadcast_arrays(*_sigmas(sigma_w, sigma_b))
+    q = np.clip(q_star(phi, sigma_w, sigma_b), SMALLEST, LARGEST)
+    points = list(zip(sigma_w.flat, sigma_b.flat, np.asarray(q).flat, strict=True))
+    found = in_threads(lambda point: _c_star(phi, *point), points)
+    return np.array(found).reshape(sigma_w.shape)[()]
+
+
+def _c_star(phi: Phi, sigma_w: float, sigma_b: float, q: float) -> float:
+    if _slope(phi, 1.0, sigma_w, sigma_b, q) <= 1 + 1e-9:
         return 1.0
-    q = _at(phi, sigma_w, sigma_b, None)
 
     def growth(c: float) -> float:
         return correlation_map(phi, c, sigma_w, sigma_b, q) - c
@@ -200,7 +207,11 @@ def c_star(phi: Phi, sigma_w: float, sigma_b: float = 0.0) -> float:
     nearest = next((1 - d for d in 10.0 ** np.arange(-7, 0) if growth(1 - d) < 0), None)
     if nearest is None:
         return 1.0  # so little chaos that c* is 1 to these digits
-    return 0.0 if abs(growth(0.0)) <= _TINY else float(brentq(growth, 0.0, nearest, xtol=1e-13))
+    return (
+        0.0
+        if abs(growth(0.0)) <= _TINY
+        else float(scipy.optimize.brentq(growth, 0.0, nearest, xtol=1e-13))
+    )
 
 
 def correlation_length(phi: Phi, sigma_w: float, sigma_b: float = 0.0) -> float:
@@ -209,7 +220,8 @@ def correlation_length(phi: Phi, sigma_w: float, sigma_b: float = 0.0) -> float:
     χ(c*) is the slope of the correlation map at its fixed point (Schoenholz et al. 2017, eq. 9);
     in the ordered phase it is χ₁. Infinite at the edge of chaos.
     """
-    slope = _slope(phi, c_star(phi, sigma_w, sigma_b), sigma_w, sigma_b)
+    q = _at(phi, sigma_w, sigma_b, None)
+    slope = _slope(phi, float(c_star(phi, sigma_w, sigma_b)), sigma_w, sigma_b, q)
     return float("inf") if abs(slope - 1) <= _TINY else -1 / float(np.log(slope))
 
 
@@ -229,7 +241,7 @@ def edge_of_chaos(phi: Phi, sigma_b: float = 0.0) -> float:
             f"sigma_b = {sigma_b:g}: {phi!r} has no edge of chaos there"
         )
     low, high = sigmas[beyond[0] - 1], sigmas[beyond[0]]
-    return float(brentq(lambda s: chi_1(phi, s, sigma_b) - 1, low, high, xtol=1e-14))
+    return float(scipy.optimize.brentq(lambda s: chi_1(phi, s, sigma_b) - 1, low, high, xtol=1e-14))
 
 
 def phase_diagram(phi: Phi, sigma_w: ArrayLike, sigma_b: ArrayLike) -> pd.DataFrame:

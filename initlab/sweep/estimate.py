@@ -26,7 +26,7 @@ from initlab.train.memory import group_bytes
 #: Steps of a fitted start that are timed; the first of them are not.
 STEPS, WARM = 4, 1
 #: A probe of training trains one batch and tests on one. It takes four times as many, up to these
-#: numbers of batches, until what they add is `ENOUGH` seconds or as much as training takes to start.
+#: numbers of batches, until what they add is `ENOUGH` seconds, or what training takes to start.
 MOST, MOST_TESTED, ENOUGH = 64, 16, 0.5
 #: Samples of a batch that is enough to time networks computed one after the other.
 BATCH = 16
@@ -189,7 +189,8 @@ def _seconds(group: list[Run], device: str) -> float:
     batch, probed = whole, group
     if isinstance(first.model, ModuleModel):  # their time grows with networks and with samples
         batch, probed = min(whole, BATCH), group[:1]
-    tests = first.data.test or SIZES[first.data.name][1]
+    tests = SIZES[first.data.name][1] if first.data.test is None else first.data.test
+    tests = max(1, tests or first.data.val)  # what the end of a run is judged on
     g = torch.Generator().manual_seed(0)
     shape, classes = first.data.shape, first.data.outputs
     assert torch.Size(shape).numel() == torch.Size(first.model.input_shape).numel()

@@ -158,9 +158,9 @@ def grid(base: Run, **axes: Iterable[Any]) -> list[Run]:
     Raises `ValueError` for a field that a run does not have.
 
     >>> from initlab.init import HeNormal, LecunNormal
-    >>> from initlab.measure import Lengths
+    >>> from initlab.measure import SecondMoments
     >>> from initlab.models import MLP
-    >>> base = Run(MLP.constant(20, 10), HeNormal(), measure=Lengths(), networks=100)
+    >>> base = Run(MLP.constant(20, 10), HeNormal(), measure=SecondMoments(), networks=100)
     >>> len(grid(base, init=[HeNormal(), LecunNormal()], seed=range(10)))
     20
     """
@@ -205,14 +205,32 @@ def by_key(runs: Iterable[Run]) -> dict[str, Run]:
 
 
 def tidy(values: pd.DataFrame, named: dict[str, Run]) -> pd.DataFrame:
-    """Stored rows with every field of their runs as columns, in the order of `named`."""
+    """Stored rows with every field of their runs as columns, in the order of `named`.
+
+    A statistic that there is many of is stored under a name with numbers, such as `mode/07` or
+    `picture/03/11`. Here they are columns: `index` and `index_2`, −1 where a statistic has none.
+    """
     fields = pd.DataFrame(
         [{"key": k, "_order": i, **flat(r)} for i, (k, r) in enumerate(named.items())]
     )
     columns = ["key", "network", "layer", "step", "statistic", "value", "seconds", "commit"]
-    found = values[columns].merge(fields, on="key")
-    order = ["_order", "statistic", "layer", "network", "step"]
+    found = _indexed(values[columns]).merge(fields, on="key")
+    order = ["_order", "statistic", "layer", "network", "step", "index", "index_2"]
     return found.sort_values(order, kind="stable").drop(columns="_order").reset_index(drop=True)
+
+
+def _indexed(values: pd.DataFrame) -> pd.DataFrame:
+    """Rows with the numbers in the names of their statistics as columns."""
+    names = values.statistic.unique()
+    parts = {name: name.split("/") for name in names}
+    at = {name: [*map(int, rest), -1, -1][:2] for name, (_, *rest) in parts.items()}
+    named = pd.DataFrame.from_dict(at, orient="index", columns=["index", "index_2"], dtype="int64")
+    new = named.loc[values.statistic].set_index(values.index)
+    bare = values.statistic.map({name: first for name, (first, *_) in parts.items()})
+    found = values.assign(statistic=bare)
+    found.insert(1 + found.columns.get_loc("statistic"), "index", new["index"])
+    found.insert(1 + found.columns.get_loc("index"), "index_2", new["index_2"])
+    return found
 
 
 def select(frame: pd.DataFrame, runs: Iterable[Run], statistic: str | None = None) -> pd.DataFrame:

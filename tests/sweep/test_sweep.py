@@ -15,7 +15,7 @@ import pytest
 from initlab import sweep
 from initlab.data import Data
 from initlab.init import HeNormal, LecunNormal, Zeros
-from initlab.measure.signal import Lengths
+from initlab.measure.signal import SecondMoments
 from initlab.models import MLP, ResidualMLP, ResNet9, ResNet18
 from initlab.spec import key
 from initlab.store import Store
@@ -31,7 +31,9 @@ TRAIN = Run(
     data=DIGITS,
     budget=Budget(epochs=2, batch_size=256, target=0.9),
 )
-LOOK = Run(MLP.constant(5, 6, inputs=6, outputs=None), HeNormal(), measure=Lengths(), networks=50)
+LOOK = Run(
+    MLP.constant(5, 6, inputs=6, outputs=None), HeNormal(), measure=SecondMoments(), networks=50
+)
 RUNS = [*grid(LOOK, init=[HeNormal(), LecunNormal()], seed=range(3)), *grid(TRAIN, seed=range(3))]
 #: Of 8, 256 and 65536 numbers in the widest layer, for each of 256 examples.
 LARGE = [
@@ -64,7 +66,7 @@ def test_a_frame_describes_itself(tmp_path):
         frame
     )
     assert frame.drop_duplicates("key").key.tolist() == [key(r) for r in RUNS]
-    lengths = sweep.select(frame, RUNS[:6], "length")
+    lengths = sweep.select(frame, RUNS[:6], "second_moment")
     assert set(lengths.layer) == {0, 5}
     assert len(lengths) == 6 * 2 * 50
     trained = sweep.select(frame, RUNS[6:])
@@ -135,10 +137,10 @@ def test_images_train_and_are_looked_at_like_vectors(tmp_path):
     budget = Budget(epochs=1, batch_size=512)
     runs = grid(dataclasses.replace(TRAIN, model=model, budget=budget), seed=range(2))
     plain = dataclasses.replace(model, norm="none")
-    looks = [dataclasses.replace(LOOK, model=plain, data=DIGITS, measure=Lengths(image=0))]
+    looks = [dataclasses.replace(LOOK, model=plain, data=DIGITS, measure=SecondMoments(image=0))]
     frame = sweep.run([*runs, *looks], store=Store(tmp_path))
     assert frame.value[frame.statistic == "train_loss"].between(0, 10).all()
-    assert len(sweep.select(frame, looks, "length")) == 2 * LOOK.networks
+    assert len(sweep.select(frame, looks, "second_moment")) == 2 * LOOK.networks
 
 
 def test_a_run_comes_back_from_a_stored_row(tmp_path):
@@ -156,15 +158,22 @@ def test_a_run_comes_back_from_a_stored_row(tmp_path):
             lambda: Run(TRAIN.model, HeNormal(), data=DIGITS, budget=Budget(), networks=2),
             "trains one network",
         ),
-        (lambda: Run(LOOK.model, HeNormal(), measure=Lengths(image=0)), "an image of data"),
+        (lambda: Run(LOOK.model, HeNormal(), measure=SecondMoments(image=0)), "an image of data"),
         (
-            lambda: Run(LOOK.model, HeNormal(), measure=Lengths(), networks=0),
+            lambda: Run(LOOK.model, HeNormal(), measure=SecondMoments(), networks=0),
             "networks must be ≥ 1",
         ),
         (lambda: sweep.run([LOOK], engine="slurm"), "unknown engine 'slurm'; known: local, ray"),
         (
             lambda: sweep.execute(
-                [Run(MLP((3,), inputs=64), Zeros(), data=DIGITS, measure=Lengths(image=99_999))]
+                [
+                    Run(
+                        MLP((3,), inputs=64),
+                        Zeros(),
+                        data=DIGITS,
+                        measure=SecondMoments(image=99_999),
+                    )
+                ]
             ),
             "image 99999 is not among the",
         ),
