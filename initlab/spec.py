@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from math import isfinite
 from types import NoneType, UnionType
@@ -19,6 +19,7 @@ from typing import Any, TypeVar, Union, dataclass_transform, get_args, get_origi
 _TYPES: dict[str, type] = {}
 #: Where a spec keeps its canonical JSON. By object: as dictionary keys 1, 1.0 and True are one.
 _TEXT = "_canonical"
+_ATOMS = (NoneType, str, bool, int, float)
 
 T = TypeVar("T")
 
@@ -33,15 +34,15 @@ def spec(cls: type[T]) -> type[T]:
     own = getattr(cls, "__post_init__", None)
 
     def checked(self: Any) -> None:
-        for name, wanted in _annotations(type(self)).items():  # type: ignore[arg-type]
+        cls: Any = type(self)
+        for name, fits in _checks(cls).items():
             value = getattr(self, name)
             if isinstance(value, list):
                 value = tuple(value)
                 object.__setattr__(self, name, value)
-            if not _fits(value, wanted):
-                raise ValueError(
-                    f"{type(self).__name__}: {name} must be {_words(wanted)}, not {value!r}"
-                )
+            if not fits(value):
+                wanted = _words(_annotations(cls)[name])
+                raise ValueError(f"{cls.__name__}: {name} must be {wanted}, not {value!r}")
         if own is not None:
             own(self)
 
@@ -74,25 +75,38 @@ def _annotations(cls: type) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in _fields(cls)}
 
 
-def _fits(value: Any, wanted: Any) -> bool:
-    """Whether `value` is of the annotated type; every float is finite."""
+@cache
+def _checks(cls: type) -> dict[str, Callable[[Any], bool]]:
+    return {name: _check(wanted) for name, wanted in _annotations(cls).items()}
+
+
+def _check(wanted: Any) -> Callable[[Any], bool]:
+    """Whether a value is of the annotated type; every float is finite."""
     origin, inner = get_origin(wanted), get_args(wanted)
     if origin in (Union, UnionType):
-        return any(_fits(value, one) for one in inner)
+        checks = tuple(map(_check, inner))
+        return lambda value: any(fits(value) for fits in checks)
+    if origin is tuple and inner[1:] == (...,):
+        each = _check(inner[0])
+        return lambda value: isinstance(value, tuple) and all(map(each, value))
     if origin is tuple:
-        if not isinstance(value, tuple):
-            return False
-        each = inner[:1] * len(value) if inner[1:] == (...,) else inner
-        return len(value) == len(each) and all(map(_fits, value, each))
+        checks = tuple(map(_check, inner))
+        return lambda value: (
+            isinstance(value, tuple)
+            and len(value) == len(checks)
+            and all(fits(v) for fits, v in zip(checks, value, strict=True))
+        )
     if wanted is float:
-        return isinstance(value, int | float) and type(value) is not bool and isfinite(value)
+        return lambda value: (
+            isinstance(value, int | float) and type(value) is not bool and isfinite(value)
+        )
     if wanted in (object, Any):
-        return True
+        return lambda value: True
     if wanted in (int, str, bool, NoneType):
-        return type(value) is wanted
+        return lambda value: type(value) is wanted
     if dataclasses.is_dataclass(wanted):
-        return isinstance(value, wanted)  # type: ignore[arg-type]
-    return dataclasses.is_dataclass(value)  # a protocol: what is a spec can say for itself
+        return lambda value: isinstance(value, wanted)  # type: ignore[arg-type]
+    return dataclasses.is_dataclass  # a protocol: what is a spec can say for itself
 
 
 _WORDS = {int: "a whole number", float: "a finite number", str: "a text", bool: "True or False"}
@@ -126,7 +140,7 @@ def to_plain(value: Any) -> Any:
         return {"type": type(value).__name__, **said}
     if isinstance(value, (tuple, list, range)):
         return [to_plain(v) for v in value]
-    if value is None or isinstance(value, (str, bool, int, float)):
+    if isinstance(value, _ATOMS):
         return value
     raise TypeError(
         f"a spec holds plain values and other specs, not {type(value).__name__}: {value!r}"
@@ -198,14 +212,14 @@ def flat(value: Any, prefix: str = "") -> dict[str, Any]:
     and their own fields follow with a dotted name."""
     columns: dict[str, Any] = {}
     for field in _fields(type(value)):  # type: ignore[arg-type]
-        here = getattr(value, field.name)
-        if dataclasses.is_dataclass(here):
-            columns[prefix + field.name] = getattr(here, "label", type(here).__name__)
-            columns.update(flat(here, f"{prefix}{field.name}."))
-        elif isinstance(here, tuple):
-            columns[prefix + field.name] = "-".join(str(v) for v in here)
+        here, name = getattr(value, field.name), prefix + field.name
+        if isinstance(here, tuple):
+            columns[name] = "-".join(map(str, here))
+        elif isinstance(here, _ATOMS) or not dataclasses.is_dataclass(here):
+            columns[name] = here
         else:
-            columns[prefix + field.name] = here
+            columns[name] = getattr(here, "label", type(here).__name__)
+            columns |= flat(here, f"{name}.")
     for extra in ("depth",):
         if isinstance(getattr(type(value), extra, None), property):
             columns[prefix + extra] = getattr(value, extra)

@@ -111,15 +111,18 @@ class Store:
         nothing = SCHEMA.empty_table().select(columns)
         return pa.concat_tables([nothing, *self._tables(columns, wanted)]).to_pandas()
 
-    def frame(self, keys: Iterable[str] | None = None) -> pd.DataFrame:
-        """All rows, or those of the given runs, in the columns of `SCHEMA`.
+    def frame(
+        self, keys: Iterable[str] | None = None, columns: Sequence[str] = SCHEMA.names
+    ) -> pd.DataFrame:
+        """All rows, or those of the given runs, in the columns of `SCHEMA` or some of them, the
+        key among them.
 
         A run that two processes stored at the same time appears once. Raises `ValueError` for a
         text in place of a list of keys.
         """
         if isinstance(keys, str):
             raise ValueError(f"a list of keys was expected, not the text {keys!r}")
-        return self._frame(SCHEMA.names, keys)
+        return self._frame(columns, keys)
 
     def add(self, results: Iterable[tuple[str, str, float, Sequence[tuple]]]) -> None:
         """Append results, each (key, run as JSON, seconds, rows of network, layer, step,

@@ -16,7 +16,7 @@ from initlab.store import RECORDED, Claims, Store
 from initlab.sweep import local
 from initlab.sweep.execute import Result, execute
 from initlab.sweep.groups import cost, groups
-from initlab.sweep.runs import Run, by_key, tidy
+from initlab.sweep.runs import COLUMNS, Run, by_key, tidy
 
 ENGINES = ("local", "ray")
 #: Multiplications under which starting processes takes longer than the work.
@@ -63,8 +63,8 @@ def run(
     named = by_key(runs)
     frames = []
     if recorded:
-        frames.append(Store(RECORDED).frame(named))
-    missing = set(named).difference(*(f.key for f in frames))
+        frames.append(Store(RECORDED).frame(named, COLUMNS))
+    missing = set(named).difference(*(f.key.unique() for f in frames))
     unknown = missing - store.keys()  # once: it looks through the store's folder
     todo = [named[k] for k in named if k in unknown]
     if todo:
@@ -80,7 +80,7 @@ def run(
             return local.processes(mine, cores)
 
         _fill(store, todo, compute, memory, device)
-    frames.append(store.frame(missing))
+    frames.append(store.frame(missing, COLUMNS))
     values = pd.concat([f for f in frames if len(f)], ignore_index=True)
     return tidy(values, named)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from torch import nn
 
@@ -204,32 +205,34 @@ def by_key(runs: Iterable[Run]) -> dict[str, Run]:
     return named
 
 
+#: What a tidy frame has of a stored row.
+COLUMNS = ("key", "network", "layer", "step", "statistic", "value", "seconds", "commit")
+
+
 def tidy(values: pd.DataFrame, named: dict[str, Run]) -> pd.DataFrame:
     """Stored rows with every field of their runs as columns, in the order of `named`.
 
     A statistic that there is many of is stored under a name with numbers, such as `mode/07` or
     `picture/03/11`. Here they are columns: `index` and `index_2`, −1 where a statistic has none.
     """
-    fields = pd.DataFrame(
-        [{"key": k, "_order": i, **flat(r)} for i, (k, r) in enumerate(named.items())]
-    )
-    columns = ["key", "network", "layer", "step", "statistic", "value", "seconds", "commit"]
-    found = _indexed(values[columns]).merge(fields, on="key")
+    place = pd.Index(named).get_indexer(values.key)
+    found = _indexed(values[list(COLUMNS)].assign(_order=place)[place >= 0])
     order = ["_order", "statistic", "layer", "network", "step", "index", "index_2"]
-    return found.sort_values(order, kind="stable").drop(columns="_order").reset_index(drop=True)
+    found = found.sort_values(order, kind="stable", ignore_index=True)
+    fields = pd.DataFrame([flat(run) for run in named.values()])
+    of_each = fields.take(found.pop("_order")).reset_index(drop=True)
+    return pd.concat([found, of_each], axis="columns")
 
 
 def _indexed(values: pd.DataFrame) -> pd.DataFrame:
     """Rows with the numbers in the names of their statistics as columns."""
-    names = values.statistic.unique()
-    parts = {name: name.split("/") for name in names}
-    at = {name: [*map(int, rest), -1, -1][:2] for name, (_, *rest) in parts.items()}
-    named = pd.DataFrame.from_dict(at, orient="index", columns=["index", "index_2"], dtype="int64")
-    new = named.loc[values.statistic].set_index(values.index)
-    bare = values.statistic.map({name: first for name, (first, *_) in parts.items()})
-    found = values.assign(statistic=bare)
-    found.insert(1 + found.columns.get_loc("statistic"), "index", new["index"])
-    found.insert(1 + found.columns.get_loc("index"), "index_2", new["index_2"])
+    codes, names = pd.factorize(values.statistic)
+    parts = [name.split("/") for name in names]
+    at = np.array([[*map(int, rest), -1, -1][:2] for _, *rest in parts]).reshape(-1, 2)
+    found = values.assign(statistic=np.array([first for first, *_ in parts], object)[codes])
+    after = 1 + found.columns.get_loc("statistic")
+    found.insert(after, "index", at[codes, 0])
+    found.insert(after + 1, "index_2", at[codes, 1])
     return found
 
 

@@ -39,7 +39,10 @@ def activation_bytes(model: Model, batch_size: int) -> int:
     alive: list[Tensor] = []
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
         logits = model.forward(params, x)
-        CrossEntropy()(logits, torch.empty(batch_size, dtype=torch.int64, device="meta"))
+        # Not on the meta device, where its steps are Python's and bring the whole of a compiler.
+        CrossEntropy()(
+            torch.zeros(logits.shape, requires_grad=True), torch.zeros(batch_size, dtype=torch.long)
+        )
     return sum(kept.values())
 
 
