@@ -87,7 +87,7 @@ graphs: $(ENVIRONMENT) ## The functions that pages train with, exported
 	$(BIN)/python -m initlab.live.export book/_static/live/graphs
 
 clean: ## Remove what was built; environment and downloads stay
-	rm -rf _build _executed book/_static/vendor book/_static/live .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .fresh _build _executed book/_static/vendor book/_static/live .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(ENVIRONMENT): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
