@@ -58,7 +58,7 @@ def test_keys_do_not_drift():
         '"model":{"type":"MLP","widths":[3,3]},"networks":10,"type":"Run"}'
     )
     assert canonical(run) == text
-    assert key(run) == "fd2c4eb533478b5b"
+    assert key(run) == "32802fb7c4958b4c"
 
 
 def test_a_whole_number_where_a_float_is_declared_is_the_same_value():
