@@ -7,6 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 ENVIRONMENT := $(VENV)/.installed
 PEERS := $(VENV)/.peers
+RUNNER := .fresh/$(notdir $(PYTHON))/.installed
+RUN_FRESH := $(dir $(RUNNER))bin/python -m pytest -s --noconftest tests/fresh.py
 MODULES := node_modules/.package-lock.json
 VENDOR := book/_static/vendor/require.js
 LIVE := book/_static/live/live.js
@@ -17,7 +19,7 @@ export PATH := $(PATH):$(CURDIR)/$(BIN)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help env book run site test lint smoke lab serve live bench vendor widget graphs clean
+.PHONY: help env book run site test lint smoke fresh lowest lab serve live bench vendor widget graphs clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -27,10 +29,13 @@ env: $(ENVIRONMENT) ## The pinned environment in .venv
 
 book: run site ## Run the chapters and build the site into _build/html
 
+# With recorded results a chapter draws more than it computes: two at a time, each on one core. At
+# the paper preset it computes, on all.
+AT_ONCE := $(if $(filter paper,$(PRESET)),1,2)
 run: $(ENVIRONMENT)
-	@for notebook in $(NOTEBOOKS); do \
-		$(BIN)/python -m initlab run $$notebook -p preset $(PRESET) || exit 1; \
-	done
+	@echo "running $(words $(NOTEBOOKS)) chapters ($(PRESET)), $(AT_ONCE) at a time"
+	@printf '%s\n' $(NOTEBOOKS) | $(if $(filter 2,$(AT_ONCE)),OMP_NUM_THREADS=1) xargs -P $(AT_ONCE) \
+		-I {} $(BIN)/python -m initlab run {} -p preset $(PRESET)
 
 site: $(ENVIRONMENT) $(VENDOR) $(LIVE) graphs
 	$(BIN)/jupyter-book build . -W -n --keep-going
@@ -49,6 +54,14 @@ lint: $(ENVIRONMENT)
 
 smoke: $(ENVIRONMENT) ## Every notebook at the smoke preset, computed
 	$(BIN)/python -m pytest -m notebook
+
+# The package as others have it, in an environment that is gone afterwards: no extra, true versions.
+# What runs it is apart and small, for two times torch do not fit on a machine of GitHub's.
+fresh: $(RUNNER) ## The wheel alone, with the newest versions: every notebook, the tests
+	$(RUN_FRESH)
+
+lowest: $(RUNNER) ## The same with the lowest versions that pyproject.toml allows
+	VERSIONS=lowest $(RUN_FRESH)
 
 lab: $(ENVIRONMENT) ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks
@@ -74,11 +87,16 @@ graphs: $(ENVIRONMENT) ## The functions that pages train with, exported
 	$(BIN)/python -m initlab.live.export book/_static/live/graphs
 
 clean: ## Remove what was built; environment and downloads stay
-	rm -rf _build _executed book/_static/vendor book/_static/live .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .fresh _build _executed book/_static/vendor book/_static/live .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(ENVIRONMENT): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(RUNNER): constraints.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt papermill pytest
 	@touch $@
 
 $(PEERS): $(ENVIRONMENT)

@@ -12,14 +12,14 @@ from torch import Tensor
 from benchmarks.cases import CLASSES, Signal, Training
 from initlab.data import DataSet, Split
 from initlab.init import HeNormal
-from initlab.measure.signal import Lengths
+from initlab.measure.signal import SecondMoments
 from initlab.models import MLP
 from initlab.sweep import Run, execute
 from initlab.train import SGD, Budget, fit
 
 
 class Ours:
-    """`initlab.train.fit` and `initlab.measure.signal.lengths`."""
+    """`initlab.train.fit` and `initlab.measure.signal.second_moments`."""
 
     name = "initlab"
     letters = "abcde"
@@ -56,7 +56,7 @@ def _training(case: Training) -> Callable[[], Tensor]:
 
 def _signal(case: Signal) -> Callable[[], Tensor]:
     model = MLP.constant(case.depth, case.width, inputs=case.width, outputs=None, bias=False)
-    run = Run(model, HeNormal(), networks=case.networks, measure=Lengths(layers="all"))
+    run = Run(model, HeNormal(), networks=case.networks, measure=SecondMoments(layers="all"))
     seeds = count()  # new networks at every call
 
     def work() -> Tensor:

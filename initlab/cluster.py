@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -45,7 +45,8 @@ def on_ray(
     flight.
 
     The cluster is the one at `address`, else at `RAY_ADDRESS`, else the one that runs on this
-    machine, else one that is started on this machine for as long as it is needed.
+    machine, else one that is started on this machine for as long as it is needed; that one listens
+    on the loopback address, which other machines do not reach.
 
     Raises `ClusterError` when Ray is missing, the address cannot be reached or a group is lost
     more than `retries` times, and `ValueError` for a device or a share that Ray cannot give. An
@@ -112,24 +113,50 @@ def connected(address: str | None = None) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    named = address or os.environ.get("RAY_ADDRESS")
-    if named:
-        _answers(named)
+    named = address or os.environ.get("RAY_ADDRESS") or ""
+    host, port = _host_and_port(named)
+    if port is not None:
+        _answers(host, port, named)
     # A Ray of our own reports nothing to anyone; on a cluster that runs this has no effect.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    here = named in ("", "local") or host in ("127.0.0.1", "localhost", "::1")
     try:
-        ray.init(
-            address=address,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
-    except (OSError, RuntimeError, ValueError) as error:
+        with _on_loopback() if here else nullcontext():
+            ray.init(
+                address=address,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+    except Exception as error:  # of no class of Ray's own, and some of none in particular
         raise _unreachable(named or "this machine", str(error)) from error
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """What Ray starts meanwhile listens on 127.0.0.1 alone, and so named it is looked for there.
+
+    Ray has no argument for that: for 127.0.0.1 it takes an address that other machines reach. It
+    does not where it has no clusters of several machines, and is told to by this switch, which its
+    processes read from the environment, and this one has read when it imported Ray.
+    """
+    from ray._private import ray_constants
+
+    switch = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+    before = os.environ.get(switch), ray_constants.ENABLE_RAY_CLUSTER
+    os.environ[switch], ray_constants.ENABLE_RAY_CLUSTER = "0", False
+    try:
+        yield
+    finally:
+        named, ray_constants.ENABLE_RAY_CLUSTER = before
+        if named is None:
+            del os.environ[switch]
+        else:
+            os.environ[switch] = named
 
 
 def _ray() -> Any:
@@ -142,13 +169,16 @@ def _ray() -> Any:
     return ray
 
 
-def _answers(address: str) -> None:
-    """Ray itself waits for minutes for a cluster that is not there."""
+def _host_and_port(address: str) -> tuple[str, int | None]:
+    """The parts of an address; no port for "auto", "local" and what Ray refuses at once."""
     host, colon, port = address.rpartition("://")[2].rpartition(":")
-    if not colon or not port.isdigit():
-        return  # "auto", "local" and what Ray refuses at once
+    return host.strip("[]"), int(port) if colon and port.isdigit() else None
+
+
+def _answers(host: str, port: int, address: str) -> None:
+    """Ray itself waits for minutes for a cluster that is not there."""
     try:
-        socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
+        socket.create_connection((host, port), PATIENCE).close()
     except (OSError, OverflowError) as error:
         raise _unreachable(address, str(error)) from error
 

@@ -1,8 +1,9 @@
 """Named data sets as tensors that live on the device.
 
-`digits` and `gaussian` are always there. `mnist`, `fashion_mnist`, `cifar10`, `cifar100` and
-`emnist` are read by torchvision's classes from files that `initlab.files` has checked or had
-downloaded; `hasy` and `tiny_imagenet` are read where a user has put them (`initlab.pictures`).
+`digits` and `gaussian` are always there, and so are the first samples of `mnist`, `fashion_mnist`
+and `emnist` (`initlab.packaged`). Larger parts of these, `cifar10` and `cifar100` are read by
+torchvision's classes from files that `initlab.files` has checked or had downloaded; `hasy` and
+`tiny_imagenet` are read where a user has put them (`initlab.pictures`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from initlab import pictures
+from initlab import packaged, pictures
 from initlab.files import DataError, ensure, root, torchvision_class
 from initlab.spec import spec
 
@@ -65,16 +66,15 @@ class Data:
     training samples in use. `gaussian` has no pixels: "unit" and "raw" leave it as it is, and
     each of its features is a channel. `train` and `test` take the first so many samples of one
     fixed permutation, so that a small subset is part of a larger one; None takes all, in the
-    order of the set.
+    order of the set. Small subsets of some sets ship with the package: see `packaged`.
 
     `classes` keeps the samples of these classes, which become 0, 1, … in the order given; sizes
     then count what is kept. `side` averages images down to `side` × `side` pixels, before they are
     scaled. `gain` is a factor on every scaled input.
 
-    With `validation` the samples to test on are not those of the test set, which is not read, but
-    the `test` samples of the training set that come after the first `train`: on them numbers are
-    tuned, so that the test set decides nothing. With `held` so many samples that come after the
-    first `train` are a third set beside the two, on which a moment of training can be chosen.
+    `val` samples of the training set, those that come after the first `train`, are held back for
+    validation: on them numbers are tuned and a moment of training is chosen. With `test` 0 the test
+    set is not read, so that it decides nothing.
 
     Raises `ValueError` for a name, scaling, size, class, side or gain that there is not.
     """
@@ -86,8 +86,7 @@ class Data:
     classes: tuple[int, ...] | None = None
     side: int | None = None
     gain: float = 1.0
-    validation: bool = False
-    held: int = 0
+    val: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what no set can give."""
@@ -97,9 +96,10 @@ class Data:
             raise ValueError(f"unknown scaling {self.scaling!r}; known: {', '.join(SCALINGS)}")
         for split, most in zip(("train", "test"), SIZES[self.name], strict=True):
             n = getattr(self, split)
-            if n is not None and (type(n) is not int or not 1 <= n <= most):
+            least = 0 if split == "test" else 1
+            if n is not None and (type(n) is not int or not least <= n <= most):
                 raise ValueError(
-                    f"{split} must be a whole number from 1 to {most:,} for {self.name}, "
+                    f"{split} must be a whole number from {least} to {most:,} for {self.name}, "
                     f"or None for all, not {n!r}"
                 )
         if self.classes is not None:
@@ -123,23 +123,11 @@ class Data:
             )
         if not 0 < self.gain < float("inf"):
             raise ValueError(f"gain must be a finite number > 0, not {self.gain!r}")
-        if self.validation and (
-            self.train is None or self.test is None or self.train + self.test > SIZES[self.name][0]
-        ):
+        most = SIZES[self.name][0]
+        if type(self.val) is not int or not 0 <= self.val <= most - (self.train or most):
             raise ValueError(
-                "with validation, train and test must be given and lie within the "
-                f"{SIZES[self.name][0]:,} training samples of {self.name}, not {self.train} and "
-                f"{self.test}"
-            )
-        if self.held and (
-            type(self.held) is not int
-            or self.validation
-            or not 0 < self.held <= SIZES[self.name][0] - (self.train or SIZES[self.name][0])
-        ):
-            raise ValueError(
-                "held must be a whole number of samples beside the first `train`, which must be "
-                f"given, within the {SIZES[self.name][0]:,} training samples of {self.name}, and "
-                f"without validation, not {self.held!r}"
+                "val must be a whole number of samples beside the first `train`, which must be "
+                f"given, within the {most:,} training samples of {self.name}, not {self.val!r}"
             )
 
     @property
@@ -147,6 +135,19 @@ class Data:
         """Shape of one input."""
         channels, *pixels = SHAPES[self.name]
         return (channels, *pixels) if self.side is None else (channels, self.side, self.side)
+
+    @property
+    def packaged(self) -> bool:
+        """Whether all samples in use ship with the package, so that no file is needed.
+
+        >>> Data("mnist", train=1000, test=500).packaged, Data("mnist").packaged
+        (True, False)
+        """
+        if self.name not in packaged.SIZES:
+            return self.name in ("digits", "gaussian")
+        if self.classes is not None or self.train is None:
+            return False
+        return packaged.holds(self.name, self.train + self.val, self.test)
 
     @property
     def outputs(self) -> int:
@@ -169,13 +170,16 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
-    """A loaded set. It is shared by all who load it, so its tensors are not to be changed."""
+    """A loaded set. It is shared by all who load it, so its tensors are not to be changed.
+
+    `test` has no samples where the test set is not read.
+    """
 
     name: str
     train: Split
     test: Split
     classes: int
-    validation: Split | None = None
+    val: Split | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -192,7 +196,7 @@ def load(data: Data | str, device: str | torch.device = "cpu") -> DataSet:
     """The data set on `device`; a second call with the same arguments gives the same object.
 
     Raises `DataError` when the files are missing and cannot be downloaded, or are truncated or
-    corrupt, and `ValueError` for an unknown name.
+    corrupt, and `ValueError` for an unknown name. Samples that ship with the package need no files.
 
     >>> load("digits").train.x.shape
     torch.Size([1437, 1, 8, 8])
@@ -207,34 +211,37 @@ def _load(data: Data, device: str) -> DataSet:
     samples = _samples(data)
     inputs = [torch.from_numpy(x).to(device, torch.float32) for x, _ in samples]
     if data.side is not None:
-        inputs = [F.adaptive_avg_pool2d(a, data.side) for a in inputs]
+        inputs = [
+            F.adaptive_avg_pool2d(a, data.side) if len(a) else a.new_empty(0, *data.shape)
+            for a in inputs
+        ]
     shift, divisor = _scaling(inputs[0], data)
     for a in inputs:
         a.sub_(shift).div_(divisor)  # in place: CIFAR-10 is too large to hold three times
         if data.gain != 1:
             a.mul_(data.gain)
     classes = [torch.from_numpy(y).to(device, torch.int64) for _, y in samples]
-    train, test, *held = [Split(a, b) for a, b in zip(inputs, classes, strict=True)]
-    return DataSet(data.name, train, test, data.outputs, held[0] if held else None)
+    train, test, val = [Split(a, b) for a, b in zip(inputs, classes, strict=True)]
+    return DataSet(data.name, train, test, data.outputs, val if data.val else None)
 
 
 def _samples(data: Data) -> list[Arrays]:
-    """The samples in use, for training, for testing, and those that are held back if any are."""
-    train, test = _splits(data)
+    """The samples in use: for training, for testing, and for validation."""
+    ships = data.packaged and data.name in packaged.SIZES
+    train, test = packaged.read(data.name) if ships else _splits(data)
+    first = _leading if ships else _first
     if data.classes is not None:
         new = np.full(CLASSES[data.name], -1)
         new[list(data.classes)] = np.arange(len(data.classes))
         train, test = (_kept(samples, new) for samples in (train, test))
-    more = data.test or 0 if data.validation else data.held
-    if not more or data.train is None:
-        return [_first(train, data.train, 0), _first(test, data.test, 1)]
-    x, y = _first(train, data.train + more, 0)
-    used, held = (x[: data.train], y[: data.train]), (x[data.train :], y[data.train :])
-    return [used, held] if data.validation else [used, _first(test, data.test, 1), held]
+    n = data.train
+    x, y = first(train, None if n is None else n + data.val, 0)
+    n = len(y) if n is None else n
+    return [(x[:n], y[:n]), first(test, data.test, 1), (x[n:], y[n:])]
 
 
 def _splits(data: Data) -> tuple[Arrays, Arrays]:
-    """The set's own splits; for validation there is no test set."""
+    """The set's own splits; a test set of which no sample is wanted is not read."""
     if data.name == "digits":
         train, test = _digits()
     elif data.name == "gaussian":
@@ -246,8 +253,8 @@ def _splits(data: Data) -> tuple[Arrays, Arrays]:
     else:
         read = _photographs if data.name == "tiny_imagenet" else partial(_pixels, data.name)
         train = read(train=True)
-        test = train if data.validation else read(train=False)
-    return train, (train[0][:0], train[1][:0]) if data.validation else test
+        test = (train[0][:0], train[1][:0]) if data.test == 0 else read(train=False)
+    return train, test
 
 
 def _kept(samples: Arrays, new: np.ndarray) -> Arrays:
@@ -281,6 +288,12 @@ def _first(samples: Arrays, n: int | None, seed: int) -> Arrays:
         raise ValueError(f"{n} samples were asked for, but the chosen classes have {len(y)}")
     chosen = _draws(seed).permutation(len(y))[:n]
     return x[chosen], y[chosen]
+
+
+def _leading(samples: Arrays, n: int | None, seed: int) -> Arrays:
+    """`_first` of samples that lie in the order of its permutation already."""
+    x, y = samples
+    return x[:n], y[:n]
 
 
 def _digits() -> tuple[Arrays, Arrays]:

@@ -14,7 +14,6 @@ from initlab import files
 PACKAGES = (
     "initlab",
     "torch",
-    "torchvision",
     "numpy",
     "pandas",
     "pyarrow",
@@ -23,6 +22,7 @@ PACKAGES = (
 )
 #: Packages that are not needed by everyone: what for, and how they come.
 EXTRAS = {
+    "torchvision": ("reading real data sets", files.torchvision_remedy()),
     "papermill": ("running notebooks", "pip install 'initlab[book]'"),
     "jupyter-book": ("building the site", "pip install 'initlab[book]'"),
     "ray": ("engine 'ray'", "pip install 'initlab[ray]'"),

@@ -13,11 +13,14 @@ import socket
 import tempfile
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from math import prod
 from pathlib import Path
 from typing import Any
 
 import platformdirs
+
+from initlab import packaged
 
 # Files of the MNIST family: shape of what they hold, and the md5 of the file as torchvision
 # unpacks it (torchvision itself knows only the md5s of the packed files): MNIST, Fashion-MNIST.
@@ -125,9 +128,26 @@ def root() -> Path:
     return Path(platformdirs.user_cache_dir("initlab")) / "data"
 
 
+def torchvision_remedy() -> str:
+    """The command that installs the torchvision made for the torch that is here, and keeps torch.
+
+    Alone, `pip install torchvision` takes the newest one, which brings a torch of its own.
+    """
+    return f"pip install torchvision torch=={version('torch').partition('+')[0]}"
+
+
 def torchvision_class(name: str) -> Any:
-    """torchvision's class of a set."""
-    import torchvision.datasets as sets
+    """torchvision's class of a set.
+
+    Raises `DataError` where there is no torchvision, or one made for another torch.
+    """
+    try:
+        import torchvision.datasets as sets
+    except (ImportError, OSError, RuntimeError) as error:
+        raise DataError(
+            f"{name} is read by torchvision, which cannot be imported here ({error}). Install the "
+            f"one that was made for your torch, which is left as it is: {torchvision_remedy()}"
+        ) from None
 
     class ByClass(sets.EMNIST):
         def __init__(self, root: str, **options: Any) -> None:
@@ -255,6 +275,7 @@ def ensure(name: str, here: Path) -> None:
         return
     asked = missing and not wrong
     if asked:
+        torchvision_class(name)  # where it is missing it says so itself
         try:
             return _download(name, here)
         except Exception as error:  # urllib, tarfile, gzip, the file system: all end the same way
@@ -270,6 +291,18 @@ def ensure(name: str, here: Path) -> None:
         f"Either {first}load it again with a net connection, and torchvision downloads it; or put "
         "the files there yourself, or point the environment variable INITLAB_DATA to a "
         f"torchvision root that has them ({folder}/ with {', '.join(files)})."
+        f"{_ships(name)}"
+    )
+
+
+def _ships(name: str) -> str:
+    """What of a set needs no file, as a sentence; nothing if all of it does."""
+    if name not in packaged.SIZES:
+        return ""
+    train, test = packaged.SIZES[name]
+    return (
+        f" Or take at most {train:,} training and {test:,} test samples, which ship with the "
+        f'package: Data("{name}", train={train}, test={test}).'
     )
 
 

@@ -22,6 +22,8 @@ from initlab.parameters import ParameterError, assigned, check_names, check_pres
 from initlab.progress import Tell, silent, telling
 
 KERNEL = "python3"
+#: What is said where papermill is missing, or YAML, which it brings.
+NO_PAPERMILL = "notebooks are run by papermill, which is not installed: pip install 'initlab[book]'"
 
 
 class NotebookError(Exception):
@@ -85,12 +87,15 @@ def value(text: str) -> Any:
     """A parameter as one writes it on a command line: YAML, with Python's None and 1e-3.
 
     Raises `ParameterError` for what is neither a number, a text, a truth value, None nor a list
-    of those.
+    of those, and `NotebookError` where there is nothing that runs notebooks.
 
     >>> [value(t) for t in ("3", "1e-3", "True", "None", "cpu", "[relu, tanh]")]
     [3, 0.001, True, None, 'cpu', ['relu', 'tanh']]
     """
-    import yaml
+    try:
+        import yaml
+    except ImportError:
+        raise NotebookError(NO_PAPERMILL) from None
 
     class Loader(yaml.SafeLoader):
         """YAML 1.1 takes None and 1e-3 for texts."""
@@ -141,9 +146,7 @@ def _papermill() -> Any:
     try:
         import papermill
     except ImportError:
-        raise NotebookError(
-            "notebooks are run by papermill, which is not installed: pip install 'initlab[book]'"
-        ) from None
+        raise NotebookError(NO_PAPERMILL) from None
     return papermill
 
 

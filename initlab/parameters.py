@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from types import SimpleNamespace
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 COMMON = ("preset", "device", "seed", "engine", "recorded")
 PRESETS = ("smoke", "laptop", "paper")
@@ -49,11 +49,40 @@ def assigned(source: str) -> set[str]:
     return names
 
 
-def read(namespace: Mapping[str, Any], presets: Mapping[str, Mapping[str, Any]]) -> SimpleNamespace:
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What every chapter is told; a chapter's own settings are fields of a subclass.
+
+    Args:
+        preset: "smoke", "laptop" or "paper".
+        device: where networks are computed, such as "cpu" or "cuda".
+        seed: added to every seed of the chapter.
+        engine: how groups of runs are computed.
+        recorded: whether results that ship with the package are used.
+    """
+
+    preset: str = "laptop"
+    device: str = "cpu"
+    seed: int = 0
+    engine: str = "local"
+    recorded: bool = True
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def read(namespace: Mapping[str, Any], presets: Mapping[str, S]) -> S:
     """The chapter's settings: those of the preset, replaced by every parameter that is not None.
 
-    `namespace` is the notebook's `globals()`. Raises `ParameterError` for an unknown preset,
-    engine, device or parameter.
+    Args:
+        namespace: the notebook's `globals()`.
+        presets: settings by the name of the preset.
+
+    Returns:
+        Settings of the same class; lists become tuples.
+
+    Raises:
+        ParameterError: for an unknown preset, engine, device or parameter.
     """
     absent = [name for name in COMMON if name not in namespace]
     if absent:
@@ -62,16 +91,20 @@ def read(namespace: Mapping[str, Any], presets: Mapping[str, Mapping[str, Any]])
             f"{', '.join(COMMON)}"
         )
     check_preset(namespace["preset"])
-    settings = dict(presets[namespace["preset"]])
+    settings = presets[namespace["preset"]]
+    known = [field.name for field in fields(settings)]
     injected = [s for s in namespace.get("In", ()) if s.lstrip().startswith("# Parameters")]
-    check_names({n for s in injected for n in assigned(s)}, {*COMMON, *settings})
+    check_names({n for s in injected for n in assigned(s)}, {*known})
     if namespace["engine"] not in ENGINES:
         raise ParameterError(f"unknown engine {namespace['engine']!r}; choose {', '.join(ENGINES)}")
     _check_device(namespace["device"])
-    for name in settings:
-        if namespace.get(name) is not None:
-            settings[name] = namespace[name]
-    return SimpleNamespace(**{n: namespace[n] for n in COMMON}, **settings)
+    given = {name: namespace.get(name) for name in known}
+    changed: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in given.items()
+        if value is not None
+    }
+    return replace(settings, **changed)
 
 
 def _check_device(device: str) -> None:

@@ -186,12 +186,12 @@ def legend(ax: Axes, *, columns: int = 2, title: str | None = None) -> Axes:
     return ax
 
 
-#: Layers that lengths and angles are drawn at: those that weigh what they sum, and the input.
+#: Layers at which second moments and angles are drawn: those with weights, and the input.
 WEIGHED = ("input", "linear", "conv", "attention", "embedding", "other")
 
 
 def inspection(frame: pd.DataFrame, *, size: tuple[float, float] = HALF) -> list[Axes]:
-    """What `initlab.inspect` saw: lengths, angles and shares of units, singular values.
+    """What `initlab.inspect` saw: second moments, angles and shares of units, singular values.
 
     One panel each, of what the frame has. Of several networks the median is drawn, with bars from
     the smallest to the largest.

@@ -7,14 +7,15 @@ or exit status, and what the message must say.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from initlab import data, files
-from initlab.claims import Check, Claim, interval, publish, share
+from initlab import claims, data, files
+from initlab.claims import publish
 from initlab.cli import main
 from initlab.data import Data, DataError, load
 from initlab.init import (
@@ -29,13 +30,13 @@ from initlab.init import (
     rule,
 )
 from initlab.live import Live
-from initlab.measure import Correlation, Lengths, Signal, meanfield, theory
+from initlab.measure import Correlation, SecondMoments, Signal, meanfield, theory
 from initlab.measure.coordinates import coordinate_check
 from initlab.measure.inspection import inspect
 from initlab.measure.layers import units
 from initlab.models import MLP, ConvNet, ResidualMLP
 from initlab.notebook import value
-from initlab.parameters import ParameterError, read
+from initlab.parameters import ParameterError, Settings, read
 from initlab.spec import from_plain, to_plain
 from initlab.store import Store, StoreError
 from initlab.sweep import Run, from_json, grid, groups, run
@@ -47,16 +48,18 @@ G = torch.Generator()
 LINEAR = nn.Linear(2, 2)
 PAIR = torch.ones(2, 2)
 MODEL = MLP((3,))
-LOOK = Run(MODEL, HeNormal(), measure=Lengths())
-IMAGE = Run(MLP((3,), inputs=64), HeNormal(), Data("digits"), measure=Lengths(image=5000))
+LOOK = Run(MODEL, HeNormal(), measure=SecondMoments())
+IMAGE = Run(MLP((3,), inputs=64), HeNormal(), Data("digits"), measure=SecondMoments(image=5000))
 TRAIN = Run(MODEL, HeNormal(), Data("digits"), budget=Budget(epochs=1))
-CLAIM = {"id": "H1", "study": "s", "statement": "", "paper": "", "n": 0, "seconds": 0.0}
 GIVEN = {"preset": "smoke", "device": "cpu", "seed": 0, "engine": "local", "recorded": True}
-PRESETS = {"smoke": {"depths": (5,)}}
 
 
-def claim(**fields) -> Claim:
-    return Claim(**{**CLAIM, "preset": "laptop", "checks": (), **fields})
+@dataclass(frozen=True, kw_only=True)
+class Chapter(Settings):
+    depths: tuple[int, ...] = (5,)
+
+
+PRESETS = {"smoke": Chapter(preset="smoke")}
 
 
 def injected(text: str) -> dict:
@@ -146,8 +149,12 @@ PYTHON = {
     "a count": (lambda: initialize(LINEAR, HeNormal(), G, count=0), ValueError, "≥ 1, or None for"),
     "no weights": (lambda: initialize(nn.ReLU(), HeNormal(), G), ValueError, "no linear layer and"),
     # measure
-    "layers": (lambda: Lengths(layers="first"), ValueError, "'last' or 'all', not 'first'"),
-    "an image": (lambda: Lengths(image=-1), ValueError, "0 or larger, or None for random inputs"),
+    "layers": (lambda: SecondMoments(layers="first"), ValueError, "'last' or 'all', not 'first'"),
+    "an image": (
+        lambda: SecondMoments(image=-1),
+        ValueError,
+        "0 or larger, or None for random inputs",
+    ),
     "signal layers": (lambda: Signal(layers="first"), ValueError, "'all', not 'first'"),
     "signal's image": (lambda: Signal(image=0.5), ValueError, "must be a whole number or None"),
     "no examples": (lambda: Signal(examples=0), ValueError, "examples must be a whole number ≥ 1"),
@@ -185,13 +192,21 @@ PYTHON = {
         ValueError,
         "unknown optimizer 'lion'; known: sgd, adam",
     ),
-    "a depth": (lambda: theory.mean_length(0), ValueError, "whole number ≥ 1, not 0"),
-    "an s": (lambda: theory.mean_length(3, s=-1), ValueError, "for each of 3 layers, not -1"),
+    "a depth": (lambda: theory.mean_second_moment(0), ValueError, "whole number ≥ 1, not 0"),
+    "an s": (
+        lambda: theory.mean_second_moment(3, s=-1),
+        ValueError,
+        "for each of 3 layers, not -1",
+    ),
     "a variance": (lambda: theory.growth_per_layer(0, 1), ValueError, "must be > 0, not 0 and 1"),
     "a bound": (lambda: theory.truncation_factor(0), ValueError, "bound must be > 0, not 0"),
     "two widths": (lambda: theory.ratio_variance([1, 2]), ValueError, "one layer, not [1, 2]"),
     "widths": (lambda: theory.second_moment([]), ValueError, "whole numbers ≥ 1, not []"),
-    "a mean": (lambda: theory.residual_mean_length(1, 2), ValueError, "mean_x = 2.0 with M = 1.0"),
+    "a mean": (
+        lambda: theory.residual_mean_second_moment(1, 2),
+        ValueError,
+        "mean_x = 2.0 with M = 1.0",
+    ),
     # train and sweep
     "a rate": (lambda: SGD(lr=0), ValueError, "lr must be > 0, not 0"),
     "no rate": (lambda: SGD(lr=NAN), ValueError, "lr must be a finite number, not nan"),
@@ -206,12 +221,12 @@ PYTHON = {
         "a run that trains needs data",
     ),
     "no image": (
-        lambda: Run(MODEL, HeNormal(), Data("mnist"), measure=Lengths()),
+        lambda: Run(MODEL, HeNormal(), Data("mnist"), measure=SecondMoments()),
         ValueError,
         "on an image of data, or without data",
     ),
     "networks": (
-        lambda: Run(MODEL, HeNormal(), measure=Lengths(), networks=0),
+        lambda: Run(MODEL, HeNormal(), measure=SecondMoments(), networks=0),
         ValueError,
         "networks must be ≥ 1, not 0",
     ),
@@ -229,24 +244,24 @@ PYTHON = {
     ),
     "a set as value": (lambda: to_plain({1}), TypeError, "plain values and other specs, not set"),
     "a store in a file": (
-        lambda: Store("file/store").add([("k", "{}", 0.0, [(0, 1, -1, "length", 1.0)])]),
+        lambda: Store("file/store").add([("k", "{}", 0.0, [(0, 1, -1, "second_moment", 1.0)])]),
         StoreError,
         "choose another folder with INITLAB_STORE",
     ),
     # claims
-    "bounds": (lambda: Check("c", 1.0, 2, 1), ValueError, "ever to hold, not 2 and 1"),
-    "a preset": (lambda: claim(preset="huge"), ParameterError, "'huge'; choose one of smoke"),
-    "a headline": (
-        lambda: claim(checks=(Check("c", 1.0),), headline=3),
-        ValueError,
-        "index of one of 1 checks, not 3",
+    "no sample": (lambda: claims.mean([]), ValueError, "not of shape (0,)"),
+    "a table": (lambda: claims.mean([[1.0]]), ValueError, "one number per replicate"),
+    "no pairs": (lambda: claims.paired([1, 2], [1]), ValueError, "not 2 and 1"),
+    "a ratio": (lambda: claims.ratio([-1, 0], [1, 2]), ValueError, "positive means, not -0.5"),
+    "a share of nothing": (lambda: claims.share([]), ValueError, "one value or more, not 0"),
+    "a horizon": (lambda: claims.restricted_mean([1.0], -1), ValueError, "time > 0, not -1"),
+    "no replicates": (lambda: claims.bca(max), ValueError, "one replicate or more, not []"),
+    "a study": (lambda: claims.study("s"), claims.RegistryError, "unknown study 's'; known: "),
+    "no registry": (
+        lambda: claims.registry.parse("study = 3", "s"),
+        claims.RegistryError,
+        "s.toml: title must be given",
     ),
-    "no checks": (lambda: claim().plain(), ValueError, "claim H1 has no checks; give it one"),
-    "no sample": (interval, ValueError, "one or more values each, not sizes []"),
-    "an empty one": (lambda: interval([1, 2], []), ValueError, "not sizes [2, 0]"),
-    "no pairs": (lambda: interval([1, 2], [1], paired=True), ValueError, "not of sizes [2, 1]"),
-    "resamples": (lambda: interval([1, 2], resamples=0), ValueError, "must be ≥ 1, not 0"),
-    "a share of nothing": (lambda: share([]), ValueError, "needs one value or more, not 0"),
     "smoke": (lambda: publish([{"preset": "smoke"}]), ValueError, "of the laptop preset are"),
     # parameters
     "chapter": (lambda: read({}, PRESETS), ParameterError, "has no preset, device, seed, engine"),
@@ -443,6 +458,6 @@ def test_command_line(line, status, says, place, capfd):
 
 def test_fields_of_a_store_are_checked(place, capsys):
     store = Store()
-    store.add([("k", json.dumps({"seed": 1}), 0.0, [(0, 1, -1, "length", 1.0)])])
+    store.add([("k", json.dumps({"seed": 1}), 0.0, [(0, 1, -1, "second_moment", 1.0)])])
     assert main(["store", "filter", "seed"]) == 1
     assert "give FIELD=VALUE, such as model.type=MLP, not 'seed'" in capsys.readouterr().err

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -24,6 +23,7 @@ from initlab.cluster import ClusterError
 from initlab.notebook import Executed, fingerprint, read
 from initlab.parameters import ParameterError
 from tests.test_notebook import BODY, printed, tiny
+from tests.wait import until
 
 ROOT = Path(__file__).parent.parent
 COPY = json.dumps({"cells": [], "metadata": {"papermill": {"end_time": "now", "exception": None}}})
@@ -173,8 +173,9 @@ def test_processes_run_it_and_one_failure_stops_no_other(tmp_path, capsys, monke
 
 
 @pytest.mark.notebook
-def test_ray_runs_it(tmp_path):
+def test_ray_runs_it(tmp_path, monkeypatch):
     pytest.importorskip("ray", reason="ray is in the extra ray")
+    monkeypatch.setenv("RAY_ADDRESS", "local")  # not a cluster that runs here for other reasons
     records = batch(tiny(tmp_path), {"seed": [1, 2]}, {}, tmp_path / "out", engine="ray")
     assert states(records) == [DONE, FAILED]
     [copy] = [p for p in (tmp_path / "out").glob("*.ipynb") if "failed" not in p.name]
@@ -215,7 +216,7 @@ def alive(process: int) -> bool:
 def test_a_stopped_batch_leaves_no_process_behind(tmp_path, how):
     kernels = tmp_path / "kernels"
     kernels.mkdir()
-    given = ["-p", "wait", "100", "-p", "folder", str(kernels), "--workers", "2"]
+    given = ["-p", "wait", "3600", "-p", "folder", str(kernels), "--workers", "2"]
     arguments = ["batch", str(tiny(tmp_path)), "--grid", "seed=1,4,5", "--out", str(tmp_path / "o")]
     with subprocess.Popen(
         [sys.executable, "-m", "initlab", *arguments, *given],
@@ -226,18 +227,17 @@ def test_a_stopped_batch_leaves_no_process_behind(tmp_path, how):
         # A shell starts what it puts into the background deaf to Ctrl-C.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
-        while len(list(kernels.iterdir())) < 2:
-            assert process.poll() is None
-            time.sleep(0.1)
+        until(
+            lambda: process.poll() is not None or len(list(kernels.iterdir())) > 1,
+            "its kernels do not start",
+        )
+        assert process.poll() is None
         process.send_signal(how)
-        _, error = process.communicate(timeout=60)
+        _, error = process.communicate()
     if how == signal.SIGINT:
         assert process.returncode == 130
         assert "initlab: stopped; what was computed is stored" in error
         assert "Traceback" not in error
     numbers = [int(p.name.removeprefix("kernel-")) for p in kernels.iterdir()]
-    until = time.monotonic() + 30
-    while any(map(alive, numbers)):
-        assert time.monotonic() < until, "a kernel goes on without its batch"
-        time.sleep(0.1)
+    until(lambda: not any(map(alive, numbers)), "a kernel goes on without its batch")
     assert not list((tmp_path / "o").glob("*.ipynb"))

@@ -43,12 +43,9 @@ SIZES = {
 CLASSES = {"cifar100": 100, "emnist": 62}  # the others have ten
 
 
-def need(name: str) -> None:
-    """Skip the test where the files of a set were never put; wrong files must fail it."""
-    folder, files = stored.FILES[name]
-    here = data.root() / folder
-    if not all((here / file).exists() for file in files):
-        pytest.skip(f"no {name} in {here}; set INITLAB_DATA to a torchvision root that has it")
+def real(*names: str) -> list:
+    """Names of real sets as parameters, each marked as what needs its files."""
+    return [pytest.param(name, marks=pytest.mark.data(name)) for name in names]
 
 
 @pytest.fixture(autouse=True)
@@ -97,10 +94,8 @@ def test_every_name_has_a_shape_and_two_sizes():
     assert data.SIZES == SIZES
 
 
-@pytest.mark.parametrize("name", [*EMBEDDED, *REAL])
+@pytest.mark.parametrize("name", [*EMBEDDED, *real(*REAL)])
 def test_shapes_types_and_classes(name, device):
-    if name in REAL:
-        need(name)
     few, classes = Data(name, train=300, test=200), CLASSES.get(name, 10)
     loaded = load(few, device)
     assert (loaded.name, loaded.classes, loaded.shape) == (name, classes, SHAPES[name])
@@ -173,7 +168,7 @@ def test_loading_twice_gives_the_same_object():
 
 
 @pytest.mark.parametrize("name", EMBEDDED)
-@settings(max_examples=10, deadline=None, derandomize=True)
+@settings(max_examples=10)
 @given(train=st.integers(2, 1_437))
 def test_standard_is_mean_0_and_sd_1_per_channel(name, train):
     x = load(Data(name, "standard", train=train)).train.x.double().transpose(0, 1).flatten(1)
@@ -205,7 +200,7 @@ def test_gaussian_has_no_pixels_to_scale():
     assert torch.equal(load("gaussian").train.x, load(Data("gaussian", "raw")).train.x)
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=20)
 @given(small=st.integers(1, 360), large=st.integers(1, 360))
 def test_a_small_subset_is_part_of_a_larger_one(small, large):
     small, large = sorted((small, large))
@@ -273,17 +268,17 @@ def test_root_is_the_environment_variable_or_the_cache_folder(monkeypatch, tmp_p
 # The real sets
 
 
-@pytest.mark.parametrize(
-    ("name", "mean", "sd", "labels"),
-    [
-        ("mnist", [0.1307], [0.3081], [5, 0, 4, 1, 9]),
-        ("fashion_mnist", [0.2860], [0.3530], [9, 0, 0, 3, 0]),
-        ("cifar10", [0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616], [6, 9, 9, 4, 1]),
-        ("emnist", [0.1736], [0.3317], [0, 55, 14, 6, 2]),
-    ],
-)
-def test_real_sets_are_the_published_ones(name, mean, sd, labels, refused, untouched_random_state):
-    need(name)
+PUBLISHED = {
+    "mnist": ([0.1307], [0.3081], [5, 0, 4, 1, 9]),
+    "fashion_mnist": ([0.2860], [0.3530], [9, 0, 0, 3, 0]),
+    "cifar10": ([0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616], [6, 9, 9, 4, 1]),
+    "emnist": ([0.1736], [0.3317], [0, 55, 14, 6, 2]),
+}
+
+
+@pytest.mark.parametrize("name", real(*PUBLISHED))
+def test_real_sets_are_the_published_ones(name, refused, untouched_random_state):
+    mean, sd, labels = PUBLISHED[name]
     loaded = load(name)
     assert (len(loaded.train.y), len(loaded.test.y)) == SIZES[name]
     assert loaded.train.y[:5].tolist() == labels
@@ -292,9 +287,8 @@ def test_real_sets_are_the_published_ones(name, mean, sd, labels, refused, untou
     assert not refused
 
 
-@pytest.mark.parametrize("name", [n for n in REAL if n != "emnist"])  # its order is ours
+@pytest.mark.parametrize("name", real(*(n for n in REAL if n != "emnist")))  # its order is ours
 def test_raw_pixels_are_those_of_torchvision(name):
-    need(name)
     raw = load(Data(name, "raw", train=1))
     pixels = stored.torchvision_class(name)(str(data.root()), train=False).data[3]
     x = raw.test.x[3].permute(1, 2, 0).numpy()
@@ -395,6 +389,31 @@ def assert_both_remedies(message: str) -> None:
     assert "net connection" in message and "torchvision downloads it" in message
     assert "put the files there yourself" in message and "INITLAB_DATA" in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("raise ModuleNotFoundError('No module named torchvision')", "No module named torchvision"),
+        ("raise RuntimeError('operator torchvision::nms does not exist')", "nms does not exist"),
+    ],
+    ids=["missing", "made for another torch"],
+)
+def test_without_torchvision_its_remedy_is_told(root, refused, monkeypatch, tmp_path, line, says):
+    """Whatever else is missing: torchvision is what would fetch it."""
+    for name in [n for n in sys.modules if n.partition(".")[0] == "torchvision"]:
+        monkeypatch.delitem(sys.modules, name)
+    (tmp_path / "torchvision.py").write_text(line)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert data.load("digits").features == 64
+    with pytest.raises(DataError) as error:
+        load("mnist")
+    message = str(error.value)
+    assert message.startswith("mnist is read by torchvision") and says in message
+    version = torch.__version__.partition("+")[0]
+    assert message.endswith(f"pip install torchvision torch=={version}")
+    assert error.value.__suppress_context__ and not refused
+    assert not list(root.iterdir())
 
 
 def test_train_and_test_files_mixed_up(root):
@@ -556,7 +575,7 @@ def test_a_killed_download_is_not_in_the_way(served, root):
         "m.download_and_extract_archive = fetch\n"
         "import initlab.data as d; d.load('mnist')\n"
     )
-    ended = subprocess.run([sys.executable, "-c", script], timeout=120, check=False)
+    ended = subprocess.run([sys.executable, "-c", script], check=False)
     assert ended.returncode == -signal.SIGKILL
     assert not raw_files(root / "MNIST/raw") & set(stored.IDX)
     assert len(load("mnist").train.y) == 30
@@ -602,8 +621,8 @@ def test_gain_is_a_factor_on_every_scaled_input():
         ({"classes": (1, 2)}, "train and test must be given"),
         ({"side": 9}, "a whole number of pixels from 1 to 8"),
         ({"gain": 0.0}, "gain must be a finite number > 0, not 0.0"),
-        ({"validation": True}, "train and test must be given"),
-        ({"validation": True, "train": 1_300, "test": 300}, "within the 1,437 training samples"),
+        ({"val": 1}, "val must be a whole number of samples beside the first `train`"),
+        ({"val": 300, "train": 1_300}, "within the 1,437 training samples"),
     ],
 )
 def test_choices_that_there_are_not(fields, says):
@@ -616,36 +635,34 @@ def test_more_samples_than_the_classes_have():
         load(Data("digits", classes=(1, 2), train=1000, test=10))
 
 
-@pytest.mark.parametrize("name", ["digits", "gaussian", "fashion_mnist", "cifar10"])
+@pytest.mark.parametrize("name", [*EMBEDDED, *real("fashion_mnist", "cifar10")])
 def test_validation_samples_are_of_the_training_set_and_not_trained_on(name):
-    if name in REAL:
-        need(name)
-    fields = dict(train=300, test=90)
-    plain = load(Data(name, **fields))
-    tuned = load(Data(name, **fields, validation=True))
+    plain = load(Data(name, train=300, test=90))
+    tuned = load(Data(name, train=300, val=90, test=0))
     more = load(Data(name, train=390, test=90))
+    assert plain.val is None and tuned.val is not None
     assert torch.equal(tuned.train.x, plain.train.x)
-    assert torch.equal(tuned.test.x, more.train.x[300:])
-    assert torch.equal(tuned.test.y, more.train.y[300:])
-    assert not torch.equal(tuned.test.x, plain.test.x)
+    assert torch.equal(tuned.val.x, more.train.x[300:])
+    assert torch.equal(tuned.val.y, more.train.y[300:])
+    assert len(tuned.test.x) == len(tuned.test.y) == 0
 
 
+@pytest.mark.data("fashion_mnist")
 def test_for_validation_the_test_set_is_not_even_read(monkeypatch):
-    need("fashion_mnist")
     read = []
     pixels = data._pixels
     monkeypatch.setattr(
         data, "_pixels", lambda n, *, train: read.append(train) or pixels(n, train=train)
     )
-    load(Data("fashion_mnist", train=211, test=31, validation=True))
+    load(Data("fashion_mnist", train=5_000, val=31, test=0))
     assert read == [True]
-    load(Data("fashion_mnist", train=211, test=31))
+    load(Data("fashion_mnist", train=5_000, test=31))
     assert read == [True, True, False]
 
 
 def test_validation_of_some_classes():
-    chosen = Data("digits", classes=(3, 5), train=200, test=50, validation=True)
-    assert set(load(chosen).test.y.tolist()) == {0, 1}
+    chosen = load(Data("digits", classes=(3, 5), train=200, val=50, test=0))
+    assert chosen.val is not None and set(chosen.val.y.tolist()) == {0, 1}
 
 
 def test_what_is_new_leaves_old_keys_as_they_are():
@@ -655,8 +672,8 @@ def test_what_is_new_leaves_old_keys_as_they_are():
 # EMNIST, of which only the test split is used, and HASYv2, which lies where a user has put it
 
 
+@pytest.mark.data("emnist")
 def test_emnist_is_one_split_split_again():
-    need("emnist")
     loaded = load("emnist")
     folder, files = stored.FILES["emnist"]
     images, labels = ((data.root() / folder / file).read_bytes() for file in files)
@@ -824,8 +841,9 @@ def test_tiny_imagenet_is_read_from_its_folder(photographs, refused):
 
 def test_validation_on_tiny_imagenet_does_not_read_what_it_is_tested_on(photographs):
     shutil.rmtree(photographs / "val/images")
-    held = load(Data("tiny_imagenet", "raw", train=9, test=6, validation=True))
-    pixels = torch.cat([held.train.x, held.test.x])[:, :2, 0, 0].tolist()
+    tuned = load(Data("tiny_imagenet", "raw", train=9, val=6, test=0))
+    assert tuned.val is not None
+    pixels = torch.cat([tuned.train.x, tuned.val.x])[:, :2, 0, 0].tolist()
     assert sorted(pixels) == [[50 * c, 20 * i] for c in range(3) for i in range(5)]
 
 
@@ -853,14 +871,14 @@ def test_a_tiny_imagenet_that_is_not_whole(photographs, damage, says):
         load("tiny_imagenet")
 
 
-def test_held_samples_are_a_third_set_beside_the_other_two():
+def test_validation_samples_are_a_third_set_beside_the_other_two():
     whole = load(Data("digits", "raw"))
-    data_ = Data("digits", "raw", train=100, test=50, held=30)
+    data_ = Data("digits", "raw", train=100, val=30, test=50)
     loaded = load(data_)
     more = load(Data("digits", "raw", train=130, test=50))
-    assert loaded.validation is not None and whole.validation is None
-    assert torch.equal(torch.cat([loaded.train.x, loaded.validation.x]), more.train.x)
-    assert torch.equal(torch.cat([loaded.train.y, loaded.validation.y]), more.train.y)
+    assert loaded.val is not None and whole.val is None
+    assert torch.equal(torch.cat([loaded.train.x, loaded.val.x]), more.train.x)
+    assert torch.equal(torch.cat([loaded.train.y, loaded.val.y]), more.train.y)
     assert torch.equal(loaded.test.x, more.test.x)
     assert key(data_) != key(Data("digits", "raw", train=100, test=50))
 
@@ -868,12 +886,11 @@ def test_held_samples_are_a_third_set_beside_the_other_two():
 @pytest.mark.parametrize(
     "wrong",
     [
-        dict(held=10),
-        dict(train=1_437, held=1),
-        dict(train=100, held=-1),
-        dict(train=100, test=50, held=10, validation=True),
+        dict(val=10),
+        dict(train=1_437, val=1),
+        dict(train=100, val=-1),
     ],
 )
-def test_samples_that_cannot_be_held(wrong):
-    with pytest.raises(ValueError, match=r"held must be a whole number .* 1,437 .* digits"):
+def test_samples_that_cannot_be_held_back(wrong):
+    with pytest.raises(ValueError, match=r"val must be a whole number .* 1,437 .* digits"):
         Data("digits", **wrong)

@@ -12,7 +12,18 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "initlab"
 #: Layers of the package, lowest first. Modules of one line may use each other.
 LAYERS = [
-    ["spec", "files", "pictures", "data", "augment", "noise", "threads", "devices", "precision"],
+    [
+        "spec",
+        "files",
+        "packaged",
+        "pictures",
+        "data",
+        "augment",
+        "noise",
+        "threads",
+        "devices",
+        "precision",
+    ],
     ["models"],
     ["init"],
     ["reinit"],
@@ -21,7 +32,7 @@ LAYERS = [
     ["store", "cluster"],
     ["sweep"],
     ["verify", "parameters", "claims", "plot", "progress", "ticks", "execution"],
-    ["live", "notebook"],
+    ["studies", "live", "notebook"],
     ["batch", "doctor"],
     ["cli"],
     ["__main__"],
@@ -75,9 +86,32 @@ def test_imports_point_down(name):
         assert not wrong, f"{path.name} imports {wrong}"
 
 
+#: What makes graphs, serves the book or runs on a cluster may need an extra from its first line.
+WITH_EXTRAS = {"initlab.live." + name for name in ("trace", "join", "graphs", "server")}
+EXTRAS = ("torchvision", "onnx", "onnxscript", "papermill", "yaml", "jupyter_server", "ray", "jax")
+
+
+def test_modules_import_without_the_extras():
+    names = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        dotted = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+        names.append(dotted.removesuffix(".__init__"))
+    wanted = [n for n in names if n not in WITH_EXTRAS and not n.endswith("__main__")]
+    assert len(wanted) + len(WITH_EXTRAS) + 1 == len(names)
+    code = (
+        "import sys; from importlib import import_module\n"
+        f"sys.modules.update(dict.fromkeys({EXTRAS}))\n"
+        f"for name in {wanted}: import_module(name)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_layer_test_can_fail(tmp_path):
     file = tmp_path / "x.py"
-    file.write_text("from initlab import train\nfrom initlab.measure.signal import lengths\n")
+    file.write_text(
+        "from initlab import train\nfrom initlab.measure.signal import second_moments\n"
+    )
     assert imported(file) == {"train", "measure"}
 
 

@@ -56,9 +56,10 @@ def test_claims_as_json(capsys):
     assert main(["claims", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
     assert listed == claims.published()
-    wanted = {"id", "study", "statement", "paper", "ours", "interval", "n", "preset"}
-    wanted |= {"verdict", "seconds"}
-    assert all(wanted <= set(c) for c in listed)
+    wanted = "id study statement source said asked verdict n seconds settles criteria"
+    assert all(set(wanted.split()) <= set(c) for c in listed)
+    wanted = "what value interval exact low high bound_by part outcome n"
+    assert all(set(wanted.split()) <= set(k) for c in listed for k in c["criteria"])
 
 
 def test_claims_as_text(capsys):
@@ -276,7 +277,7 @@ def store(tmp_path) -> list[str]:
     results = Store(tmp_path / "store")
     for seed in (1, 2):
         run = json.dumps({"model": {"type": "MLP"}, "seed": seed})
-        rows = [(0, 1, -1, "length", 1.0), (0, 2, -1, "length", 2.0)]
+        rows = [(0, 1, -1, "second_moment", 1.0), (0, 2, -1, "second_moment", 2.0)]
         results.add([(f"key{seed}", run, 0.5, rows)])
     return ["--folder", str(results.folder)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -70,18 +71,18 @@ def test_a_run_leaves_its_copy_and_nothing_else(tmp_path):
 
 @pytest.mark.notebook
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("given", "timeout", "says"),
     [
-        ({"seed": 2}, "tiny.ipynb stopped: ValueError: two lines; see "),
-        ({"seed": 3}, "tiny.ipynb stopped: its kernel was killed"),
-        ({"wait": 60}, "tiny.ipynb stopped: a cell took longer than 1 seconds; allow more"),
+        ({"seed": 2}, None, "tiny.ipynb stopped: ValueError: two lines; see "),
+        ({"seed": 3}, None, "tiny.ipynb stopped: its kernel was killed"),
+        ({"wait": 3600}, 1, "tiny.ipynb stopped: a cell took longer than 1 seconds; allow more"),
     ],
     ids=["raises", "dies", "slow"],
 )
-def test_what_stops_is_set_aside(tmp_path, given, says):
+def test_what_stops_is_set_aside(tmp_path, given, timeout, says):
     out = tmp_path / "copy.ipynb"
     with pytest.raises(NotebookError) as error:
-        run(tiny(tmp_path), out, {"folder": str(tmp_path), **given}, timeout=1)
+        run(tiny(tmp_path), out, {"folder": str(tmp_path), **given}, timeout=timeout)
     assert says in str(error.value)
     assert not out.exists()
     assert json.loads(failed_copy(out).read_text())["cells"]
@@ -219,3 +220,11 @@ def test_saving_is_whole_or_not_at_all(tmp_path):
     notebook.save("new", tmp_path / "file")
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_text() == "new"
+
+
+def test_without_papermill_there_is_a_sentence(monkeypatch, tmp_path):
+    for module in ("papermill", "yaml"):
+        monkeypatch.setitem(sys.modules, module, None)
+    for call in (lambda: run(tiny(tmp_path), tmp_path / "copy.ipynb", {}), lambda: value("3")):
+        with pytest.raises(NotebookError, match=r"papermill, which is not installed: pip install"):
+            call()

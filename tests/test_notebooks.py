@@ -3,70 +3,68 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import sys
+from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from initlab import claims
+from initlab import claims, parameters
+from initlab.parameters import ParameterError
+from tests.smoke import NOTEBOOKS, papermill
 
-ROOT = Path(__file__).parent.parent
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 pytestmark = pytest.mark.notebook
-
-
-def papermill(notebook: Path, out: Path, *parameters: str, store: Path, cwd: Path):
-    command = [sys.executable, "-m", "papermill", str(notebook), str(out), "--no-progress-bar"]
-    for name, value in zip(parameters[::2], parameters[1::2], strict=True):
-        command += ["-p", name, value]
-    environment = os.environ | {"INITLAB_STORE": str(store)}
-    return subprocess.run(
-        command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=600
-    )
+UNKNOWN = [
+    ("depht", 5, "unknown parameter depht; this notebook takes"),
+    ("preset", "huge", "unknown preset 'huge'; choose one of smoke, laptop, paper"),
+]
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda p: p.stem)
-def test_smoke_computes_everything_from_an_empty_folder(notebook, tmp_path):
+def test_smoke_computes_everything_from_an_empty_folder(notebook, at_smoke):
     """Only the notebook, in an empty folder; nothing recorded and nothing stored is used."""
-    shutil.copy(notebook, tmp_path)
-    out, store = tmp_path / "out.ipynb", tmp_path / "store"
-    done = papermill(
-        tmp_path / notebook.name,
-        out,
-        "preset",
-        "smoke",
-        "recorded",
-        "False",
-        store=store,
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert list(store.glob("*.parquet")), "nothing was computed"
-    judged = claims.collect(out)
+    ran = at_smoke(notebook)
+    assert list(ran.store.glob("*.parquet")), "nothing was computed"
+    judged = claims.collect(ran.copy)
     assert judged
     assert {c["verdict"] for c in judged} == {claims.UNTESTED}
-    outputs = [
-        o for c in json.loads(out.read_text(encoding="utf8"))["cells"] for o in c.get("outputs", ())
-    ]
+    cells = json.loads(ran.copy.read_text(encoding="utf8"))["cells"]
+    outputs = [o for c in cells for o in c.get("outputs", ())]
     assert not [o for o in outputs if o["output_type"] == "error"]
     assert not [o for o in outputs if o.get("name") == "stderr"], "a chapter writes to stderr"
     pages = ["".join(o.get("data", {}).get("text/html", "")) for o in outputs]
     assert sum("<figure class='initlab'" in page for page in pages) > 3
 
 
+def study_of(notebook: Path):
+    """The module of a chapter's study."""
+    return import_module(f"initlab.studies.{notebook.stem.split('-', 1)[1].replace('-', '_')}")
+
+
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda p: p.stem)
-@pytest.mark.parametrize(
-    ("parameters", "says"),
-    [
-        (("depht", "5"), "unknown parameter depht; this notebook takes"),
-        (("preset", "huge"), "unknown preset 'huge'; choose one of smoke, laptop, paper"),
-    ],
-)
-def test_papermill_refuses_what_is_unknown(notebook, parameters, says, tmp_path):
-    out = tmp_path / "out.ipynb"
-    done = papermill(notebook, out, *parameters, store=tmp_path / "store", cwd=tmp_path)
+@pytest.mark.parametrize(("name", "value", "says"), UNKNOWN)
+def test_every_chapter_refuses_what_is_unknown(notebook, name, value, says):
+    """Its settings, read as in a kernel into which papermill put a cell."""
+    presets = study_of(notebook).PRESETS
+    usual = {field.name: None for field in fields(presets["laptop"])}
+    common = {n: getattr(presets["laptop"], n) for n in parameters.COMMON}
+    injected = {"In": [f"# Parameters\n{name} = {value!r}\n"], name: value}
+    with pytest.raises(ParameterError) as error:
+        parameters.read(usual | common | injected, presets)
+    assert says in str(error.value)
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda p: p.stem)
+def test_a_chapters_parameters_are_the_settings_of_its_study(notebook):
+    cells = json.loads(notebook.read_text(encoding="utf8"))["cells"]
+    code = ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
+    [given] = [c for c in cells if "parameters" in c["metadata"].get("tags", ())]
+    names = {field.name for field in fields(study_of(notebook).PRESETS["laptop"])}
+    assert parameters.assigned("".join(given["source"])) == names
+    assert sum("parameters.read(globals(), study.PRESETS)" in source for source in code) == 1
+
+
+def test_papermill_refuses_what_is_unknown(tmp_path):
+    done = papermill(NOTEBOOKS[0], tmp_path / "out.ipynb", tmp_path / "store", depht=5)
     assert done.returncode != 0
-    assert says in done.stderr
+    assert "unknown parameter depht; this notebook takes" in done.stderr

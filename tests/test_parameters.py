@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 
 from initlab import parameters
 
-PRESETS = {"smoke": {"depths": [1], "epochs": 1}, "laptop": {"depths": [5], "epochs": 10}}
+
+@dataclass(frozen=True, kw_only=True)
+class Chapter(parameters.Settings):
+    depths: tuple[int, ...]
+    epochs: int
+
+
+PRESETS = {
+    "smoke": Chapter(preset="smoke", depths=(1,), epochs=1),
+    "laptop": Chapter(depths=(5,), epochs=10),
+}
 BASE = {"preset": "laptop", "device": "cpu", "seed": 0, "engine": "local", "recorded": True}
 
 
 def test_the_preset_fills_in_what_is_none():
     p = parameters.read(BASE | {"depths": None, "epochs": 3}, PRESETS)
-    assert (p.depths, p.epochs, p.seed) == ([5], 3, 0)
+    assert (p.depths, p.epochs, p.seed) == ((5,), 3, 0)
 
 
 def test_papermills_cell_may_set_what_is_known():
     cell = '# Parameters\npreset = "smoke"\nepochs = 2\n'
     p = parameters.read(BASE | {"preset": "smoke", "epochs": 2, "In": ["", cell]}, PRESETS)
-    assert (p.depths, p.epochs) == ([1], 2)
+    assert p.preset == "smoke"
+    assert (p.depths, p.epochs) == ((1,), 2)
 
 
 @pytest.mark.parametrize(
@@ -38,3 +51,8 @@ def test_what_is_unknown_is_refused(change, says):
     with pytest.raises(parameters.ParameterError) as error:
         parameters.read(BASE | change, PRESETS)
     assert says in str(error.value)
+
+
+def test_lists_become_tuples():
+    p = parameters.read(BASE | {"depths": [3, 4]}, PRESETS)
+    assert p == Chapter(depths=(3, 4), epochs=10)

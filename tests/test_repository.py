@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
@@ -15,6 +16,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+
+from initlab import claims
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -121,26 +124,45 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_notebooks_are_sources_with_parameters_first(path):
+def test_notebooks_are_sources_that_install_and_take_parameters_first(path):
     code = [c for c in json.loads(path.read_text())["cells"] if c["cell_type"] == "code"]
     assert not [c for c in code if c["outputs"] or c["execution_count"] is not None]
-    assert code[0]["metadata"]["tags"] == ["parameters"]
+    assert code[0]["metadata"]["tags"] == ["install", "hide-input"]
+    assert code[1]["metadata"]["tags"] == ["parameters"]
     for name in ("preset", "device", "seed", "engine", "recorded"):
-        assert re.search(rf"^{name} = ", "".join(code[0]["source"]), re.M)
+        assert re.search(rf"^{name} = ", "".join(code[1]["source"]), re.M)
     chapters = yaml.safe_load((ROOT / "_toc.yml").read_text())
     assert f"notebooks/{path.stem}" in json.dumps(chapters)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_the_readme_counts_the_published_verdicts(path):
-    published = json.loads((ROOT / "initlab" / "recorded" / "claims.json").read_text())
-    verdicts = [c["verdict"] for c in published if c["study"] == path.stem.partition("-")[2]]
-    names = ("reproduced", "partly", "not reproduced")
-    assert verdicts and set(verdicts) <= set(names)
-    counts = ", ".join(f"{verdicts.count(name)} {name}" for name in names)
+    study = path.stem.partition("-")[2]
+    found = claims.counts([c for c in claims.published() if c["study"] == study])
+    assert sum(found.values()) > 0 and not found.pop(claims.UNTESTED)
+    counts = ", ".join(f"{n} {name}" for name, n in found.items())
     lines = (ROOT / "README.md").read_text().splitlines()
     [row] = [line for line in lines if line.startswith("|") and path.name in line]
     assert row.endswith(f"| {counts} |")
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_cells_can_be_read(path):
+    """No cell above forty lines, and none hidden but that of the imports."""
+    cells = [c for c in json.loads(path.read_text())["cells"] if c["cell_type"] == "code"]
+    lengths = [len("".join(c["source"]).splitlines()) for c in cells]
+    assert max(lengths) <= 40
+    tags = [set(c["metadata"].get("tags", ())) for c in cells]
+    hidden = [
+        c
+        for c, own in zip(cells, tags, strict=True)
+        if {"hide-input", "hide-cell"} & own and "install" not in own
+    ]
+    assert len(hidden) <= 1
+    for cell in hidden:
+        tree = ast.parse("".join(cell["source"]))
+        kinds = {type(node) for node in tree.body}
+        assert kinds <= {ast.Import, ast.ImportFrom, ast.Expr, ast.Assign}
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
@@ -148,9 +170,14 @@ def test_papermill_understands_every_parameter(path):
     """A comment that papermill cannot parse hides the parameter from it."""
     import papermill
 
-    cell = next(c for c in json.loads(path.read_text())["cells"] if c["cell_type"] == "code")
+    cells = json.loads(path.read_text())["cells"]
+    [cell] = [c for c in cells if "parameters" in c["metadata"].get("tags", ())]
     assigned = set(re.findall(r"^(\w+) = ", "".join(cell["source"]), re.M))
     assert set(papermill.inspect_notebook(str(path))) == assigned
+
+
+#: Jobs that run on several versions of Python.
+MATRICES = ("fresh", "lowest")
 
 
 def test_workflows_have_no_logic_of_their_own():
@@ -167,11 +194,20 @@ def test_workflows_have_no_logic_of_their_own():
                     assert target in known
 
 
-def test_ci_runs_the_readmes_test_command():
+def test_every_python_that_is_promised_is_tried():
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "nightly.yml").read_text())["jobs"]
+    tried = {name: jobs[name]["strategy"]["matrix"]["python-version"] for name in MATRICES}
+    version = re.compile(r"Programming Language :: Python :: (3\.\d+)")
+    assert tried["fresh"] == [m[1] for m in map(version.fullmatch, PROJECT["classifiers"]) if m]
+    assert tried["lowest"][0] == tried["fresh"][0] == PROJECT["requires-python"].removeprefix(">=")
+
+
+def test_ci_runs_the_readmes_test_command_without_data_and_then_what_needs_them():
     assert "make test" in (ROOT / "README.md").read_text()
     script = (ROOT / ".ci" / "run").read_text()
-    assert script.rstrip().endswith("make test")
     assert "set -euo pipefail" in script
+    assert "\nINITLAB_DATA='' make test\n" in script
+    assert "INITLAB_DATA=$data .venv/bin/python -m pytest -m data\n" in script
 
 
 def test_versions_agree():

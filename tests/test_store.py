@@ -12,7 +12,7 @@ import pytest
 
 from initlab.store import FORMAT, RECORDED, SCHEMA, Store, StoreError, default_folder, provenance
 
-ROWS = [(0, 1, -1, "length", 2.5), (1, 1, 40, "length", 0.125)]
+ROWS = [(0, 1, -1, "second_moment", 2.5), (1, 1, 40, "second_moment", 0.125)]
 MLP_RUN = '{"init":{"type":"HeNormal"},"model":{"type":"MLP","widths":[3,3]},"seed":3}'
 CONV_RUN = '{"data":{"name":"mnist","type":"Data"},"init":{"type":"Zeros"},"model":{"type":"Conv"}}'
 
@@ -75,7 +75,10 @@ def test_a_half_written_file_is_not_a_part(tmp_path):
     ("rows", "says"),
     [
         ([], "the run d has no rows to store"),
-        ([(0, 1, "length", 2.5)], r"a row is \(network, layer, step, statistic, value\), not"),
+        (
+            [(0, 1, "second_moment", 2.5)],
+            r"a row is \(network, layer, step, statistic, value\), not",
+        ),
     ],
 )
 def test_what_could_not_be_read_back_is_refused(tmp_path, rows, says):

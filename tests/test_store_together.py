@@ -119,11 +119,9 @@ def test_readers_and_writers_beside_a_process_that_compacts(tmp_path):
         while True:
             print(*Store(sys.argv[1]).compact(), flush=True)
     """
-    root = Path(__file__).parent.parent
     filled(tmp_path)
     compacting = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)],
-        env=os.environ | {"PYTHONPATH": str(root)},
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -179,7 +177,7 @@ EVENTS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(events=EVENTS)
 def test_a_frame_is_the_union_of_what_is_undamaged(tmp_path_factory, events):
     folder = tmp_path_factory.mktemp("store")
@@ -270,18 +268,16 @@ CLAIM = """
     from initlab.store import Store
     with Store(sys.argv[1]).claims() as claims:
         print(sorted(claims.take(["d", "e"])), flush=True)
-        time.sleep(60)
+        time.sleep(3600)
 """
 
 
 def test_a_killed_process_claims_nothing(tmp_path):
     store = filled(tmp_path)
-    root = Path(__file__).parent.parent
     other = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(CLAIM), str(tmp_path)],
         stdout=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONPATH": str(root)},
     )
     try:
         assert other.stdout is not None
@@ -289,12 +285,12 @@ def test_a_killed_process_claims_nothing(tmp_path):
         with store.claims() as claims:
             assert claims.take(["d", "f"]) == {"f"}
             other.send_signal(signal.SIGKILL)
-            other.wait(10)
+            other.wait()
             assert claims.take(["d", "e"]) == {"d", "e"}
             assert len(list((tmp_path / ".claims").glob("*.json"))) == 1
     finally:
         other.kill()
-        other.wait(10)
+        other.wait()
         other.stdout.close()
 
 

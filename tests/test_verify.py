@@ -45,8 +45,8 @@ def test_true_results_pass(recorded):
 @pytest.mark.parametrize(
     ("run", "statistic", "factor"),
     [
-        (LOOK, "length", 1.01),
-        (LOOK, "length", 0.99),
+        (LOOK, "second_moment", 1.01),
+        (LOOK, "second_moment", 0.99),
         (TRAIN, "train_loss", 1.5),
         (TRAIN, "epochs", 2),
     ],
@@ -161,7 +161,9 @@ def test_runs_differ_by_seed_only():
     [(_, _, _, one)] = sweep.execute([LOOK])
     [(_, _, _, two)] = sweep.execute([replace(LOOK, seed=99)])
     pairs = list(zip(one, two, strict=True))
-    assert sum(apart(a[4], b[4]) <= 1e-3 for a, b in pairs if a[3] == "length" and a[1] > 0) < 3
+    assert (
+        sum(apart(a[4], b[4]) <= 1e-3 for a, b in pairs if a[3] == "second_moment" and a[1] > 0) < 3
+    )
 
 
 @pytest.mark.parametrize(("value", "found"), [(float("nan"), False), (0.5, True)])

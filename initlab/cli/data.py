@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from initlab import files
+from initlab import files, packaged
 from initlab.cli.group import UserError, command, commands, examples
 
 names = click.Choice(list(files.ABOUT))
@@ -25,6 +25,9 @@ def list_sets() -> None:
     for name, about in files.ABOUT.items():
         found = files.look(name)
         print(f"{name:15}{found.state:11}{about}")
+        if name in packaged.SIZES:
+            train, test = packaged.SIZES[name]
+            print(f"{'':26}the first {train:,} + {test:,} samples ship with the package")
         if found.folder is not None:
             print(f"{'':26}{found.folder}")
 

@@ -68,7 +68,7 @@ class Seen(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         """See `torch.overrides.TorchFunctionMode`."""
         kwargs = kwargs or {}
-        if func is torch._weight_norm:  # the weight is made from a direction and a length
+        if func is torch._weight_norm:  # the weight is made from a direction and a norm
             out = func(*args, **kwargs)
             self.names[id(out)] = self.names.get(id(args[0]), "")
             self.made = out  # kept, so that no other tensor takes its id

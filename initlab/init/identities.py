@@ -99,7 +99,7 @@ class ZerO(Rule):
 class DeltaOrthogonal(Gained):
     """`gain` times an orthogonal matrix at the centre of a kernel (Xiao et al. 2018).
 
-    With at least as many outputs as inputs the convolution keeps the length of every image (with
+    With at least as many outputs as inputs the convolution keeps the norm of every image (with
     stride 1, and away from nothing: only the centre tap is not zero).
     """
 
@@ -107,7 +107,7 @@ class DeltaOrthogonal(Gained):
     states: ClassVar[str] = "isometry"
     source: ClassVar[str] = "xiao_2018"
     formula: ClassVar[str] = r"W_{\text{centre}} = g\,Q,\; Q^\top Q = I"
-    preserves: ClassVar[str] = "the length of every image, exactly, in a linear network"
+    preserves: ClassVar[str] = "the norm of every image, exactly, in a linear network"
     use: ClassVar[str] = "Very deep plain convolutional networks."
 
     def stack(self, fans, shape, generator, count) -> Tensor:
@@ -131,7 +131,7 @@ class Sparse(Rule):
     formula: ClassVar[str] = (
         r"k \text{ of the } W_{ij} \text{ of each } i \sim \mathcal{N}(0, \sigma^2)"
     )
-    preserves: ClassVar[str] = "the length at any width, with k σ² as the gain"
+    preserves: ClassVar[str] = "the second moment at any width, with k σ² as the gain"
     use: ClassVar[str] = "Wide layers whose units should differ."
 
     def __post_init__(self) -> None:

@@ -170,7 +170,7 @@ class ZeroGamma(Scheme):
 class ResidualScaling(Scheme):
     """The rule, with each of the L residual branches multiplied by L^(−power).
 
-    With 1/2 the mean squared length of the sum stays bounded however deep (Hayou et al. 2021;
+    With 1/2 the second moment of the sum stays bounded however deep (Hayou et al. 2021;
     GPT-2 starts so); with 1 the network tends to an ordinary differential equation. What is
     multiplied is the branch's trained factor where it has one, else the last normalization's
     weight where the branch ends in one, else the last layer.
@@ -182,7 +182,7 @@ class ResidualScaling(Scheme):
     name: ClassVar[str] = "Residual scaling"
     source: ClassVar[str] = "hayou_2021"
     formula: ClassVar[str] = r"x_{l+1} = x_l + L^{-p} N_l(x_l)"
-    preserves: ClassVar[str] = "the order of the length, whatever the depth"
+    preserves: ClassVar[str] = "the order of the second moment, whatever the depth"
     use: ClassVar[str] = "Deep residual networks and transformers; 1/2 if in doubt."
 
     def __post_init__(self) -> None:

@@ -71,13 +71,13 @@ class VarianceScaling(Rule):
 
 @spec
 class HeNormal(VarianceScaling):
-    """N(0, 2/fan-in): keeps the mean squared length through ReLU layers (He et al. 2015)."""
+    """N(0, 2/fan-in): keeps the second moment through ReLU layers (He et al. 2015)."""
 
     scale: float = 2.0
     name: ClassVar[str] = "He normal"
     source: ClassVar[str] = "he_2015"
     formula: ClassVar[str] = r"W \sim \mathcal{N}(0, 2/\text{fan}_{in})"
-    preserves: ClassVar[str] = "the mean squared length through ReLU layers"
+    preserves: ClassVar[str] = "the second moment through ReLU layers"
     use: ClassVar[str] = "Plain ReLU networks."
 
 
@@ -89,7 +89,7 @@ class HeUniform(VarianceScaling):
     distribution: str = "uniform"
     name: ClassVar[str] = "He uniform"
     source: ClassVar[str] = "he_2015"
-    preserves: ClassVar[str] = "the mean squared length through ReLU layers"
+    preserves: ClassVar[str] = "the second moment through ReLU layers"
     formula: ClassVar[str] = r"W \sim \mathcal{U}(\pm\sqrt{6/\text{fan}_{in}})"
     use: ClassVar[str] = "As He normal."
 
@@ -102,7 +102,7 @@ class HeTruncated(VarianceScaling):
     distribution: str = "truncated"
     name: ClassVar[str] = "He truncated"
     source: ClassVar[str] = "he_2015"
-    preserves: ClassVar[str] = "the mean squared length through ReLU layers"
+    preserves: ClassVar[str] = "the second moment through ReLU layers"
     formula: ClassVar[str] = (
         r"W \sim \mathcal{N}(0, 2/\text{fan}_{in}),\; |W| \le 2\sigma, \text{ widened}"
     )
@@ -118,7 +118,7 @@ class HeTruncatedUncorrected(VarianceScaling):
     name: ClassVar[str] = "He truncated, uncorrected"
     source: ClassVar[str] = "he_2015"
     formula: ClassVar[str] = r"W \sim \mathcal{N}(0, 2/\text{fan}_{in}),\; |W| \le 2\sigma"
-    preserves: ClassVar[str] = "0.77 of the length per layer"
+    preserves: ClassVar[str] = "0.77 of the second moment per layer"
     use: ClassVar[str] = "To reproduce old TensorFlow and Keras."
 
 
@@ -217,33 +217,38 @@ class GlorotTruncatedCorrected(GlorotNormal):
 class ForActivation(VarianceScaling):
     """Variance g²/fan with the gain g of any activation, by quadrature.
 
-    `keeps` "length": g = 1/√E[φ(z)²] keeps the forward length at unit pre-activations;
-    "gradient": g = 1/√E[φ′(z)²] keeps that of gradients. `scale` is a factor on top.
+    `keeps` "second_moment": g = 1/√E[φ(z)²] keeps the second moment forward, at unit
+    pre-activations; "gradient": g = 1/√E[φ′(z)²] keeps that of gradients. `scale` is a factor
+    on top.
     """
 
     activation: str = "gelu"
-    keeps: str = "length"
+    keeps: str = "second_moment"
     name: ClassVar[str] = "Quadrature gain"
     source: ClassVar[str] = "poole_2016"
     formula: ClassVar[str] = (
         r"W \sim \mathcal{N}(0, g^2/\text{fan}_{in}),\; g = 1/\sqrt{E\,\varphi(z)^2}"
     )
-    preserves: ClassVar[str] = "the mean squared length through layers of that activation"
+    preserves: ClassVar[str] = "the second moment through layers of that activation"
     use: ClassVar[str] = "Activations that no table has: GELU, SiLU, Mish, sine."
 
     def __post_init__(self) -> None:
         """Refuse unknown activations and what cannot be kept."""
         super().__post_init__()
         activation(self.activation)
-        if self.keeps not in ("length", "gradient"):
-            raise ValueError(f"keeps must be 'length' or 'gradient', not {self.keeps!r}")
+        if self.keeps not in ("second_moment", "gradient"):
+            raise ValueError(f"keeps must be 'second_moment' or 'gradient', not {self.keeps!r}")
 
     @property
     def label(self) -> str:
         """The name and the activation."""
-        what = self.activation if self.keeps == "length" else f"{self.activation}, gradients"
+        what = self.activation if self.keeps == "second_moment" else f"{self.activation}, gradients"
         return f"{super().label} ({what})"
 
     def _nominal(self, fans: Fans) -> float:
-        g = gain(self.activation) if self.keeps == "length" else derivative_gain(self.activation)
+        g = (
+            gain(self.activation)
+            if self.keeps == "second_moment"
+            else derivative_gain(self.activation)
+        )
         return g * g * super()._nominal(fans)

@@ -25,7 +25,7 @@ class Orthogonal(Gained):
     states: ClassVar[str] = "isometry"
     source: ClassVar[str] = "saxe_2014"
     formula: ClassVar[str] = r"W = g\,Q,\; Q^\top Q = I \text{ or } QQ^\top = I"
-    preserves: ClassVar[str] = "every length, exactly, in a linear network"
+    preserves: ClassVar[str] = "every norm, exactly, in a linear network"
     use: ClassVar[str] = "Deep linear and tanh networks, recurrent matrices."
 
     def stack(self, fans, shape, generator, count) -> Tensor:

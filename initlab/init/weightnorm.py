@@ -1,4 +1,4 @@
-"""Weight normalization: each unit's weight is a length times a direction, w = g v/‖v‖.
+"""Weight normalization: each unit's weight is a norm times a direction, w = g v/‖v‖.
 
 In a module with `torch.nn.utils.parametrizations.weight_norm` both are parameters
 (`parametrizations.weight.original0` and `original1`) and both are set here. In a plain module
@@ -25,16 +25,16 @@ _LENGTH, _DIRECTION = "parametrizations.weight.original0", "parametrizations.wei
 
 @spec
 class FixedLength(Rule):
-    """Units of uniform direction and of one length, so that entries have variance gain²/fan-out.
+    """Units of uniform direction and of one norm, so that entries have variance gain²/fan-out.
 
-    The length is gain·√(fan-in/fan-out) (Arpit et al. 2019).
+    The norm is gain·√(fan-in/fan-out) (Arpit et al. 2019).
     """
 
     gain: float = sqrt(2)
     name: ClassVar[str] = "Fixed length"
     source: ClassVar[str] = "arpit_2019"
     formula: ClassVar[str] = r"w_i = g\,\sqrt{n_{in}/n_{out}}\; v_i/\|v_i\|,\; v_i \sim N(0, I)"
-    preserves: ClassVar[str] = "length backward, and forward where layers are square"
+    preserves: ClassVar[str] = "the second moment backward, and forward where layers are square"
     use: ClassVar[str] = (
         "Weight-normalized networks, and others whose units must start equally long."
     )
@@ -56,7 +56,7 @@ class FixedLength(Rule):
 
 
 def _plan(module: nn.Module, rule: Rule, direction: Rule, gain: float | None) -> dict[str, Part]:
-    """`rule` for plain layers; for weight-normalized ones `direction`, and the length
+    """`rule` for plain layers; for weight-normalized ones `direction`, and the norm
     gain·√(fan-in/fan-out), or 1 without a gain.
     """
     parts = plan(module, rule)
@@ -72,7 +72,7 @@ def _plan(module: nn.Module, rule: Rule, direction: Rule, gain: float | None) ->
 
 @spec
 class WeightNorm(Scheme):
-    """Every unit has the length gain·√(fan-in/fan-out) and a uniform direction (Arpit et al. 2019).
+    """Every unit has the norm gain·√(fan-in/fan-out) and a uniform direction (Arpit et al. 2019).
 
     √2 is the gain of ReLU. The paper also divides residual branches by √L; `ResidualScaling` does.
     """
@@ -82,7 +82,7 @@ class WeightNorm(Scheme):
     name: ClassVar[str] = "Weight norm"
     source: ClassVar[str] = "arpit_2019"
     formula: ClassVar[str] = r"w_i = g_i v_i/\|v_i\|,\; g_i = \sqrt{2 n_{in}/n_{out}}"
-    preserves: ClassVar[str] = "length backward, and forward where layers are square"
+    preserves: ClassVar[str] = "the second moment backward, and forward where layers are square"
     use: ClassVar[str] = "Networks with weight normalization that have no data at hand."
 
     def __post_init__(self) -> None:
@@ -96,7 +96,7 @@ class WeightNorm(Scheme):
 
 @spec
 class WeightNormData(DataDependent):
-    """Directions from N(0, 0.05²), lengths g = 1/σ and biases −μ/σ from a batch.
+    """Directions from N(0, 0.05²), norms g = 1/σ and biases −μ/σ from a batch.
 
     Salimans & Kingma 2016, section 3: every unit's outputs t = v·x/‖v‖ have mean 0 and variance
     1 on the batch after it.
@@ -113,5 +113,5 @@ class WeightNormData(DataDependent):
     use: ClassVar[str] = "Networks with weight normalization, once before training."
 
     def plan(self, module):
-        """See `Scheme.plan`: directions by the rule, lengths of one until data are seen."""
+        """See `Scheme.plan`: directions by the rule, norms of one until data are seen."""
         return _plan(module, self.rule, self.rule, None)

@@ -20,7 +20,7 @@ PACKAGE = Path(__file__).parent.parent
 #: Sources that the graphs and the data are made of.
 SOURCES = (
     *("spec.py", "data.py", "noise.py", "init/*.py", "models/*.py", "train/loss.py"),
-    *("train/optim.py", "reinit/*.py", "live/fashion.bin.gz"),
+    *("train/optim.py", "reinit/*.py", "packaged/fashion_mnist.npz"),
     *(f"live/{name}.py" for name in ("counter", "start", "network", "steps", "samples")),
     *(f"live/{name}.py" for name in ("trace", "join", "graphs", "export")),
 )
@@ -39,9 +39,9 @@ def fingerprint() -> str:
     return digest.hexdigest()
 
 
-def versions() -> dict[str, str]:
-    """Versions of the packages that the graphs are made by."""
-    return {name: version(name).split("+")[0] for name in MADE_BY}
+def versions(packages: Iterable[str] = MADE_BY) -> dict[str, str]:
+    """Versions of the packages that the graphs are made by, or of those that are named."""
+    return {name: version(name).split("+")[0] for name in packages}
 
 
 def current(folder: Path) -> bool:

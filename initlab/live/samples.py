@@ -11,7 +11,6 @@ from __future__ import annotations
 import gzip
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
 
 import numpy as np
 import torch
@@ -81,8 +80,17 @@ class Samples:
         return cls(images.reshape(rows, inputs), labels, wrong, rank.view("<u2"))
 
 
-def made(name: str) -> Samples:
-    """The set, from the package's own data; raises `DataError` if that cannot be had."""
+@lru_cache
+def samples(name: str) -> Samples:
+    """The set of that name, from samples that ship with the package.
+
+    Raises `ValueError` naming the known ones.
+
+    >>> samples("digits").images.shape, samples("fashion").train
+    ((1797, 64), 1600)
+    """
+    if name not in SETS:
+        raise ValueError(f"unknown data {name!r}; known: {', '.join(SETS)}")
     data, largest = SETS[name]
     loaded = load(data)
     parts = (loaded.train, loaded.test)
@@ -95,21 +103,3 @@ def made(name: str) -> Samples:
     wrong[order] = (wrong[order] + shift) % CLASSES
     pixels, right, other = (t.round().numpy().astype(np.uint8) for t in (images, labels, wrong))
     return Samples(pixels, right, other, rank.numpy().astype("<u2"))
-
-
-@lru_cache
-def samples(name: str) -> Samples:
-    """The set of that name; raises `ValueError` naming the known ones.
-
-    >>> samples("digits").images.shape, samples("fashion").train
-    ((1797, 64), 1600)
-    """
-    if name not in SETS:
-        raise ValueError(f"unknown data {name!r}; known: {', '.join(SETS)}")
-    if name == "digits":
-        return made(name)
-    # Comes with the package, so that nothing has to be downloaded.
-    content = files("initlab.live").joinpath("fashion.bin.gz").read_bytes()
-    data, _ = SETS[name]
-    assert data.side is not None and data.train is not None
-    return Samples.unpacked(content, data.side**2, data.train)

@@ -49,8 +49,8 @@ def drawn(name: str) -> str:
 def factor(name: str, activation: str) -> float:
     """By what a draw of `drawn(name)` is multiplied before hidden layers of that activation.
 
-    Orthogonal matrices get the gain that keeps the length through the activation; the others are
-    as the rule declares them, whatever the activation.
+    Orthogonal matrices get the gain that keeps the second moment through the activation; the others
+    are as the rule declares them, whatever the activation.
 
     >>> round(factor("he_normal", "relu") ** 2, 9)
     2.0

@@ -114,6 +114,6 @@ def about() -> dict[str, Any]:
     return {
         **described(),
         "optimizers": list(STATES),
-        "versions": {"torch": versions()["torch"]},
+        "versions": versions(["torch"]),
         "commit": os.environ.get("INITLAB_COMMIT", ""),
     }

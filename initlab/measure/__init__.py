@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from initlab.measure.contract import Measure
 from initlab.measure.propagation import Correlation, Signal
-from initlab.measure.signal import Lengths
+from initlab.measure.signal import SecondMoments
 
-__all__ = ["Correlation", "Lengths", "Measure", "Signal"]
+__all__ = ["Correlation", "Measure", "SecondMoments", "Signal"]

@@ -1,9 +1,9 @@
-"""Weights whose scale the function does not see, and what becomes of their length in training.
+"""Weights whose scale the function does not see, and what becomes of their norm in training.
 
 Normalization divides out any positive factor on the weights before it. The gradient by such
-weights is therefore orthogonal to them and inversely proportional to their length r = ‖w‖: a step
+weights is therefore orthogonal to them and inversely proportional to their norm r = ‖w‖: a step
 of SGD only ever makes them longer, and turns them the less the longer they are; weight decay alone
-makes them shorter. Their first length acts as a learning rate of its own (van Laarhoven 2017, arXiv
+makes them shorter. Their first norm acts as a learning rate of its own (van Laarhoven 2017, arXiv
 1706.05350), and how long it does is an equation (Tanaka & Kunin 2021, arXiv 2105.02716, eq. 17).
 """
 
@@ -63,8 +63,8 @@ def squared_norm(
 ) -> np.ndarray:
     """Predicted r² = ‖w‖² of scale-invariant weights after 0, 1, …, T steps of SGD: (T + 1,).
 
-    `gradients` are |ĝ|² at each step, (T,): squared lengths of the gradient where the weights
-    have unit length, which is r²·‖g‖² of the gradient g that training sees; `start` is r² at first.
+    `gradients` are |ĝ|² at each step, (T,): squared norms of the gradient where the weights
+    have unit norm, which is r²·‖g‖² of the gradient g that training sees; `start` is r² at first.
     With learning rate η, momentum β and (coupled) weight decay λ, in the time t = η·steps,
 
         r⁴(t) = e^(−4λt/(1−β)) r⁴(0) + 2η(1+β)/(1−β)³ · ∫₀ᵗ e^(−4λ(t−s)/(1−β)) |ĝ(s)|² ds,
@@ -100,7 +100,7 @@ def squared_norm(
 
 
 def effective_rate(lr: ArrayLike, norm: ArrayLike, *, momentum: float = 0.0) -> np.ndarray:
-    """η / ((1 − β) r²): the rate at which scale-invariant weights of length r turn.
+    """η / ((1 − β) r²): the rate at which scale-invariant weights of norm r turn.
 
     >>> float(effective_rate(0.1, 10.0))
     0.001

@@ -69,7 +69,7 @@ def jacobian(
 def singular_values(jacobians: Tensor) -> Tensor:
     """Singular values of Jacobians (examples, out, in), largest first: (examples, min(out, in)).
 
-    A signal from the input keeps its length where they are one (dynamical isometry: Pennington,
+    A signal from the input keeps its norm where they are one (dynamical isometry: Pennington,
     Schoenholz & Ganguli 2017).
     """
     return torch.linalg.svdvals(jacobians.double())

@@ -1,4 +1,4 @@
-"""Layer by layer through any network: lengths both ways, angles, dead and saturated units.
+"""Layer by layer through any network: second moments both ways, angles, dead and saturated units.
 
 The network is a module that is only read and the values of its parameters, by name; those that
 are not given are the module's own. It computes in the mode (training or evaluation) that the
@@ -45,7 +45,7 @@ def layers(
     batch: tuple[Tensor, Tensor],
     generator: torch.Generator | None = None,
 ) -> pd.DataFrame:
-    """Lengths forward and backward and angles, layer by layer, on a batch of inputs and targets.
+    """Second moments both ways and angles, layer by layer, on a batch of inputs and targets.
 
     `forward` is the mean square of a layer's outputs; `backward` that of the gradient with respect
     to them of the sum of the examples' losses (cross-entropy for classes, else squared error);

@@ -1,4 +1,4 @@
-"""Theory of wide random networks with any activation: lengths, correlations, edge of chaos.
+"""Theory of wide random networks with any activation: second moments, correlations, edge of chaos.
 
 Layers are h^l = W^l φ(h^(l−1)) + b^l with independent Gaussian entries of variance σ_w²/n and
 σ_b² (Poole et al. 2016; Schoenholz et al. 2017). As the width grows, every h is Gaussian: its
@@ -20,7 +20,7 @@ from initlab.measure import quadrature
 from initlab.measure.quadrature import LARGEST, SMALLEST, Phi, slopes, values
 from initlab.threads import in_threads
 
-#: Where fixed points of the length are looked for, and steps of bisection inside one interval.
+#: Where fixed points of q are looked for, and steps of bisection inside one interval.
 _GRID = np.geomspace(1e-20, 1e20, 321)
 _ONE = 160
 _BISECTIONS = 56
@@ -54,7 +54,7 @@ def _check_c(c: float) -> float:
 
 
 def mean_square(phi: Phi, q: ArrayLike) -> np.ndarray:
-    """E φ(√q z)², z ~ N(0, 1): the length M of a layer whose pre-activations have variance q.
+    """E φ(√q z)², z ~ N(0, 1): the second moment of a layer whose pre-activations have variance q.
 
     >>> float(mean_square("relu", 3.0).round(12))
     1.5
@@ -70,7 +70,7 @@ def mean_square_slope(phi: Phi, q: ArrayLike) -> np.ndarray:
     return quadrature.mean(slopes, phi, _check_q(q))[()]
 
 
-def length_map(
+def second_moment_map(
     phi: Phi, q: ArrayLike, sigma_w: ArrayLike = 1.0, sigma_b: ArrayLike = 0.0
 ) -> np.ndarray:
     """V(q) = σ_w² E φ(√q z)² + σ_b²: the variance of the next layer (Poole et al. 2016, eq. 3)."""
@@ -161,7 +161,7 @@ def correlation_map(
     c, q = _check_c(c), _at(phi, sigma_w, sigma_b, q)
     b2 = float(sigma_b) ** 2
     overlap = float(sigma_w) ** 2 * quadrature.mean_product(values, phi, q, c) + b2
-    return overlap / float(length_map(phi, q, sigma_w, sigma_b))
+    return overlap / float(second_moment_map(phi, q, sigma_w, sigma_b))
 
 
 def activation_correlation(phi: Phi, c: float, q: float = 1.0) -> float:
@@ -178,7 +178,7 @@ def activation_correlation(phi: Phi, c: float, q: float = 1.0) -> float:
 def _slope(phi: Phi, c: float, sigma_w: float, sigma_b: float, q: float) -> float:
     """dc′/dc at q*; at c = 1 and a finite q* it is χ₁."""
     product_ = quadrature.mean_product(slopes, phi, q, c)
-    return float(sigma_w) ** 2 * product_ * q / float(length_map(phi, q, sigma_w, sigma_b))
+    return float(sigma_w) ** 2 * product_ * q / float(second_moment_map(phi, q, sigma_w, sigma_b))
 
 
 def c_star(phi: Phi, sigma_w: ArrayLike, sigma_b: ArrayLike = 0.0) -> np.ndarray:

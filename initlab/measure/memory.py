@@ -29,7 +29,7 @@ class Memory:
     `norm` of each weight of two axes or more (layer 1, 2, …), and `correlation`, that of the
     network's outputs with those it had at its start, over samples and classes, each sample's mean
     over classes and each class's over samples taken off. At the end the `class` that it gives each
-    sample (layer 0, 1, … is the sample). Networks with normalization normalize by these samples
+    sample, `class/0000`, `class/0001`, …. Networks with normalization normalize by these samples
     where outputs are compared, and as they do in use where classes are given.
     """
 
@@ -59,7 +59,7 @@ class Memory:
         rows.append((-1, "correlation", correlation(first, outputs)))
         if last:
             given = _outputs(module, now, x, train=False).argmax(-1)
-            rows += [(i, "class", float(c)) for i, c in enumerate(given.tolist())]
+            rows += [(-1, f"class/{i:04d}", float(c)) for i, c in enumerate(given.tolist())]
         return rows
 
 
@@ -94,7 +94,7 @@ def selected(curves: pd.DataFrame, fitted: float = 0.995) -> pd.Series:
     """The moment of one run that validation selects: its `step` and all its statistics then.
 
     `curves` has columns step, statistic and value, with `train_accuracy` and
-    `validation_accuracy` among the statistics. Of the moments at which at least `fitted` of the
+    `val_accuracy` among the statistics. Of the moments at which at least `fitted` of the
     training set are classified rightly, it is the earliest of the highest validation accuracy. A
     run that never interpolates gives nan throughout, and is not to be counted.
     """
@@ -102,7 +102,7 @@ def selected(curves: pd.DataFrame, fitted: float = 0.995) -> pd.Series:
     allowed = moments[moments.train_accuracy >= fitted]
     if allowed.empty:
         return moments.iloc[-1] * np.nan
-    return allowed.loc[allowed.validation_accuracy.idxmax()]
+    return allowed.loc[allowed.val_accuracy.idxmax()]
 
 
 def spread(accuracy: ArrayLike) -> float:

@@ -24,7 +24,7 @@ Phi: TypeAlias = str | Callable[[Tensor], Tensor]
 KINKS = {"relu6": (0.0, 6.0)}
 #: Beyond this many standard deviations a Gaussian is zero in float64.
 FAR = 12.0
-#: Lengths at which a network's signal counts as gone or as infinite.
+#: SecondMoments at which a network's signal counts as gone or as infinite.
 SMALLEST, LARGEST = 1e-24, 1e24
 
 

@@ -1,6 +1,6 @@
-"""How long the signal is, layer by layer, in many networks at once.
+"""The second moment of the signal, layer by layer, in many networks at once.
 
-M_j = ‖act^(j)‖² / n_j is the normalized squared length of layer j (Hanin & Rolnick 2018). For
+M_j = ‖act^(j)‖² / n_j is the second moment (mean square) of layer j (Hanin & Rolnick 2018). For
 a convolution the mean runs over channels and positions.
 """
 
@@ -18,7 +18,7 @@ from initlab.spec import spec
 
 
 @torch.no_grad()
-def lengths(model: Model, params: Params, x: Tensor) -> Tensor:
+def second_moments(model: Model, params: Params, x: Tensor) -> Tensor:
     """M_0 … M_d of R networks, averaged over the batch: (R, d + 1), float64, on the CPU.
 
     `x` is (B, *input) shared by all networks or (R, B, *input). Squares are taken in float64,
@@ -38,7 +38,7 @@ def lengths(model: Model, params: Params, x: Tensor) -> Tensor:
 def empirical_variance(M: np.ndarray) -> np.ndarray:
     """V̂ar[M] = (1/d) Σ_j M_j² − ((1/d) Σ_j M_j)², j = 1 … d, of each network: (R, d + 1) → (R,).
 
-    The quantity of failure mode 2: how unevenly the length is spread over one network's layers.
+    The quantity of failure mode 2: how unevenly M is spread over one network's layers.
 
     >>> empirical_variance(np.array([[9.0, 1.0, 3.0]]))
     array([1.])
@@ -58,7 +58,7 @@ def kept(layers: str, depth: int) -> list[int]:
 
 
 def moments(now: np.ndarray, before: np.ndarray | None) -> dict[str, float]:
-    """Moments over networks of a layer's lengths, (R,), and of their ratio to the layer before.
+    """Moments over networks of a layer's M, (R,), and of its ratio to the layer before.
 
     `mean`, `mean_square` and `median`; `dead`, the share that is zero; `ratio_mean` and
     `ratio_mean_square` over the networks that were still alive in the layer before.
@@ -77,11 +77,11 @@ def moments(now: np.ndarray, before: np.ndarray | None) -> dict[str, float]:
 
 
 @spec
-class Lengths:
-    """Which lengths a run at initialization reports.
+class SecondMoments:
+    """Which second moments a run at initialization reports.
 
     `image` is the index of a training image; without one each network gets its own random
-    vector of unit length, so that M_0 = 1/n_0. `layers` is "last" or "all". With `reduce` the
+    vector of unit norm, so that M_0 = 1/n_0. `layers` is "last" or "all". With `reduce` the
     run reports moments over its networks instead of one value per network.
     """
 
@@ -103,13 +103,13 @@ class Lengths:
     def values(
         self, model: Model, params: Params, x: Tensor, generator: torch.Generator
     ) -> np.ndarray:
-        """See `lengths`; draws nothing."""
-        return lengths(model, params, x).numpy()
+        """See `second_moments`; draws nothing."""
+        return second_moments(model, params, x).numpy()
 
     def report(self, values: np.ndarray) -> list[Row]:
-        """Rows (network, layer, step, statistic, value) of lengths M, (networks, d + 1).
+        """Rows (network, layer, step, statistic, value) of second moments M, (networks, d + 1).
 
-        The statistic of a network is `length`, M_j. Reduced: the `moments` of M_j and of
+        The statistic of a network is `second_moment`, M_j. Reduced: the `moments` of M_j and of
         M_j/M_{j−1}, and `variance_mean` and `variance_median` of V̂ar[M]. Reduced rows have
         network −1. No row is tied to a training step: step −1.
         """
@@ -117,7 +117,9 @@ class Lengths:
         keep = kept(self.layers, depth)
         if not self.reduce:
             return [
-                (r, j, -1, "length", float(values[r, j])) for j in keep for r in range(len(values))
+                (r, j, -1, "second_moment", float(values[r, j]))
+                for j in keep
+                for r in range(len(values))
             ]
         variance = empirical_variance(values)
         rows: list[Row] = []

@@ -1,8 +1,8 @@
-"""What theory says of lengths in random ReLU networks, to hold measurements against.
+"""What theory says of second moments in random ReLU networks, to hold measurements against.
 
 The setting is that of Hanin & Rolnick 2018, "How to start training" (arXiv 1803.01719): layers
 act^(j) = ReLU(W^(j) act^(j−1) + b^(j)), j = 1 … d, with n_j units, W^(j) independent and
-symmetric about 0, and the length M_j = ‖act^(j)‖² / n_j. Expectations are over weights and
+symmetric about 0, and the second moment M_j = ‖act^(j)‖² / n_j. Expectations are over weights and
 biases, with the input fixed. `widths` is always n_1, …, n_d: the input's size does not matter.
 
 The paper proves bounds; for Gaussian weights the values below are exact. D1–D5 are the labels
@@ -40,7 +40,7 @@ def _per_layer(name: str, value: ArrayLike, d: int) -> np.ndarray:
     return np.broadcast_to(values, d)
 
 
-def mean_length(
+def mean_second_moment(
     widths_or_depth: Widths,
     s: ArrayLike = 2.0,
     nu2: ArrayLike = 0.0,
@@ -48,27 +48,27 @@ def mean_length(
     *,
     last_layer_linear: bool = False,
 ) -> np.ndarray:
-    """D1: the expected lengths E[M_1], …, E[M_d], an array of d numbers.
+    """D1: the expected second moments E[M_1], …, E[M_d], an array of d numbers.
 
     E[M_j | M_(j−1)] = (s/2) M_(j−1) + ν₂/2, because a symmetric pre-activation is positive half
-    of the time. At s = 2 the weights neither shrink nor grow the length, and biases add:
+    of the time. At s = 2 the weights neither shrink nor grow the second moment, and biases add:
     E[M_d] = M_0 + ½ Σ_j ν₂^(j). Widths play no part.
 
     Args:
         widths_or_depth: The depth d, or the d widths, of which only the number counts.
         s: Weight variance times fan-in, for all layers or one for each.
         nu2: Second moment ν₂ of the biases, for all layers or one for each.
-        M_0: Length of the input.
-        last_layer_linear: Whether layer d is without ReLU; its length is then twice as large.
+        M_0: Second moment of the input.
+        last_layer_linear: Whether layer d is without ReLU; its M is then twice as large.
 
     Raises:
         ValueError: For a depth below 1, a negative s, ν₂ or M_0, or the wrong number of them.
 
-    >>> mean_length(3)
+    >>> mean_second_moment(3)
     array([1., 1., 1.])
-    >>> mean_length([50, 40, 30], nu2=[1.0, 0.5, 0.25])  # sums of ½ ν₂
+    >>> mean_second_moment([50, 40, 30], nu2=[1.0, 0.5, 0.25])  # sums of ½ ν₂
     array([1.5  , 1.75 , 1.875])
-    >>> mean_length(2, s=4.0, last_layer_linear=True)
+    >>> mean_second_moment(2, s=4.0, last_layer_linear=True)
     array([2., 8.])
     """
     if np.ndim(widths_or_depth) == 0:
@@ -79,7 +79,7 @@ def mean_length(
         d = len(_layers(widths_or_depth))
     s, nu2 = _per_layer("s", s, d), _per_layer("nu2", nu2, d)
     M = np.empty(d)
-    before = _length(M_0)
+    before = _checked(M_0)
     for j in range(d):
         M[j] = before = s[j] / 2 * before + nu2[j] / 2
     if last_layer_linear:
@@ -87,14 +87,14 @@ def mean_length(
     return M
 
 
-def _length(M_0: float) -> float:
+def _checked(M_0: float) -> float:
     if not 0 <= M_0 < inf:
-        raise ValueError(f"a length must be ≥ 0 and finite, not {M_0!r}")
+        raise ValueError(f"a second moment must be ≥ 0 and finite, not {M_0!r}")
     return float(M_0)
 
 
 def growth_per_layer(variance: float, fan_in: int) -> float:
-    """D1 without biases: log10 of the factor by which a layer multiplies the mean length.
+    """D1 without biases: log10 of the factor by which a layer multiplies the mean second moment.
 
     log10(variance · fan_in / 2): 0 for He, −0.30 for LeCun, +0.30 for twice He's variance.
 
@@ -113,7 +113,7 @@ def truncation_factor(bound: float = 2.0) -> float:
     """The share of a normal's variance that is left when draws beyond ±`bound` sd are redrawn.
 
     1 − 2 b φ(b) / (2 Φ(b) − 1). He's initializer with truncation at 2 and without correction
-    has 77 % of its intended variance, which is why its length decays.
+    has 77 % of its intended variance, which is why its second moment decays.
 
     >>> round(truncation_factor(2.0), 4)
     0.7737
@@ -150,7 +150,7 @@ def second_moment(widths: Widths, M_0: float = 1.0) -> np.ndarray:
     >>> second_moment([5, 10])
     array([2., 3.])
     """
-    return _length(M_0) ** 2 * np.cumprod(1 + 5 / _layers(widths))
+    return _checked(M_0) ** 2 * np.cumprod(1 + 5 / _layers(widths))
 
 
 def expected_empirical_variance(widths: Widths, M_0: float = 1.0) -> float:
@@ -168,17 +168,19 @@ def expected_empirical_variance(widths: Widths, M_0: float = 1.0) -> float:
     d = len(n)
     # The factors 2j − d − 1 add up to 0, so P_j − 1 does for P_j, and keeps wide layers exact.
     P_minus_1 = np.expm1(np.cumsum(np.log1p(5 / n)))
-    return float(_length(M_0) ** 2 / d**2 * ((2 * np.arange(1, d + 1) - d - 1) @ P_minus_1))
+    return float(_checked(M_0) ** 2 / d**2 * ((2 * np.arange(1, d + 1) - d - 1) @ P_minus_1))
 
 
-def residual_mean_length(M: ArrayLike, mean_x: ArrayLike, eta: ArrayLike = 1.0) -> np.ndarray:
-    """D4: E[M_l | x] after one residual module x + η ReLU(W x), where x has length M.
+def residual_mean_second_moment(
+    M: ArrayLike, mean_x: ArrayLike, eta: ArrayLike = 1.0
+) -> np.ndarray:
+    """D4: E[M_l | x] after one residual module x + η ReLU(W x), where x has second moment M.
 
     (1 + η²) M + 2 η mean(x) √(M/π), for Gaussian W of variance 2/fan-in without bias; `mean_x`
     is the mean of x's components. Arguments broadcast. The cross term of order η is why Σ η_l,
-    and not Σ η_l², decides whether lengths stay bounded in Hanin & Rolnick 2018.
+    and not Σ η_l², decides whether second moments stay bounded in Hanin & Rolnick 2018.
 
-    >>> float(residual_mean_length(M=1.0, mean_x=0.0, eta=0.5))
+    >>> float(residual_mean_second_moment(M=1.0, mean_x=0.0, eta=0.5))
     1.25
     """
     M, mean_x, eta = (np.asarray(v, dtype=float) for v in (M, mean_x, eta))

@@ -8,7 +8,7 @@ schedule of it, for `fit` and for a `Run`.
 from __future__ import annotations
 
 from initlab.reinit.blocks import Block, blocks
-from initlab.reinit.contract import Change, Method, change, lengths
+from initlab.reinit.contract import Change, Method, change, norms
 from initlab.reinit.methods import Full, Head, LaterLayers, LayerWise, ShrinkPerturb
 from initlab.reinit.module import reinitialize, restart_statistics
 from initlab.reinit.normalize import LWNorm, insert
@@ -28,7 +28,7 @@ __all__ = [
     "blocks",
     "change",
     "insert",
-    "lengths",
+    "norms",
     "reinitialize",
     "restart_statistics",
 ]

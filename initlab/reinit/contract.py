@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from initlab.init import Rule, Scheme, initialize
 from initlab.spec import spec
 
-#: Parameters that started no longer than this are set to zero where others get their length back.
+#: Parameters of at most this norm at the start are set to zero where others get their norm back.
 SHORT = 1e-6
 
 
 class Change(NamedTuple):
-    """What becomes of one parameter: keep·θ + mix·θ′; keep None brings its first length back."""
+    """What becomes of one parameter: keep·θ + mix·θ′; keep None rescales to the initial L2 norm."""
 
     keep: float | None
     mix: float
@@ -77,15 +77,15 @@ def change(
     tensors: Mapping[str, Tensor],
     changes: Mapping[str, Change],
     fresh: Mapping[str, Tensor],
-    start_lengths: Mapping[str, float],
+    start_norms: Mapping[str, float],
 ) -> None:
     """θ ← keep·θ + mix·θ′, in place, for the parameters that `changes` names.
 
-    `fresh` holds θ′ and `start_lengths` the lengths at the first start, by name. A parameter that
-    started no longer than 1e-6, or that has no length to rescale, becomes zero where its first
-    length is asked for. What keep is 0 for is forgotten, be it finite or not.
+    `fresh` holds θ′ and `start_norms` the L2 norms at the first start, by name. A parameter that
+    started with a norm of at most 1e-6, or that has no norm to rescale, becomes zero where its
+    first norm is asked for. What keep is 0 for is forgotten, be it finite or not.
 
-    Raises `ValueError`, before anything is changed, for a θ′ or a length that is missing.
+    Raises `ValueError`, before anything is changed, for a θ′ or a norm that is missing.
     """
     for name, (keep, mix) in changes.items():
         if mix and name not in fresh:
@@ -93,15 +93,15 @@ def change(
                 f"there is no fresh value of {name!r}: no rule draws it; give the values by name "
                 "in place of a rule, such as dict(another.named_parameters())"
             )
-        if keep is None and name not in start_lengths:
+        if keep is None and name not in start_norms:
             raise ValueError(
-                f"{name!r} gets its first length back, but that is not known: give "
-                "start_norms=lengths(module), taken before training"
+                f"{name!r} gets its first norm back, but that is not known: give "
+                "start_norms=norms(module), taken before training"
             )
     for name, (keep, mix) in changes.items():
         t = tensors[name]
         if keep is None:
-            began, now = start_lengths[name], float(torch.linalg.vector_norm(t))
+            began, now = start_norms[name], float(torch.linalg.vector_norm(t))
             keep = began / now if began > SHORT and now > 0 else 0.0
         if keep == 0:
             t.zero_()
@@ -112,10 +112,10 @@ def change(
 
 
 @torch.no_grad()
-def lengths(module: nn.Module) -> dict[str, float]:
-    """The Euclidean length of each parameter, by name.
+def norms(module: nn.Module) -> dict[str, float]:
+    """The L2 norm of each parameter, by name.
 
-    >>> lengths(nn.LayerNorm(4))
+    >>> norms(nn.LayerNorm(4))
     {'weight': 2.0, 'bias': 0.0}
     """
     return {name: float(torch.linalg.vector_norm(p)) for name, p in module.named_parameters()}

@@ -76,7 +76,7 @@ class LayerWise(Method):
     """Blocks settle one after the other, from the input on (Alabdulmohsin et al. 2021).
 
     At stage g of G, block l = ⌊g·B/G⌋ of B and all after it are drawn anew. Each parameter before
-    it is scaled back to the length that it started with (to zero if that was below 1e-6, as of
+    it is scaled back to the norm that it started with (to zero if that was below 1e-6, as of
     biases), and the output of block l − 1 is normalized from then on by the mean and standard
     deviation of each channel over the first batch, which stay frozen, as do those of earlier
     stages. Running statistics are kept. As in the code of Zhou et al. 2022 (train_KE_cls_LW.py),

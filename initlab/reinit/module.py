@@ -31,7 +31,7 @@ def reinitialize(
 
     θ′ is drawn by `rule` from `generator`, as `initialize` does it (`bias` and `batch` are its),
     or is given by name, such as `dict(another.named_parameters())`. `start_norms` are the
-    `lengths` of the parameters before training, and `stages` their number: layer-wise
+    `norms` of the parameters before training, and `stages` their number: layer-wise
     re-initialization needs both. The state of `optimizer`, where one is given, is emptied; running
     statistics of normalization are "fresh" or "kept", by default as the method's authors have them.
 

@@ -50,7 +50,7 @@ class Store:
 
     >>> import tempfile
     >>> store = Store(Path(tempfile.mkdtemp()))
-    >>> store.add([("k", "{}", 0.5, [(0, 1, -1, "length", 2.0)])])
+    >>> store.add([("k", "{}", 0.5, [(0, 1, -1, "second_moment", 2.0)])])
     >>> store.keys(), float(store.frame().value[0])
     ({'k'}, 2.0)
 
@@ -176,7 +176,8 @@ class Store:
 
         >>> import tempfile
         >>> store = Store(Path(tempfile.mkdtemp()))
-        >>> store.add([("k", '{"model":{"type":"MLP"},"seed":3}', 0, [(0, 1, -1, "length", 2.0)])])
+        >>> run = '{"model":{"type":"MLP"},"seed":3}'
+        >>> store.add([("k", run, 0, [(0, 1, -1, "second_moment", 2.0)])])
         >>> store.matching({"model.type": "MLP", "seed": 3}), store.matching({"seed": 4})
         ({'k'}, set())
 

@@ -6,6 +6,7 @@ and stores each group when it ends. A killed sweep loses the groups in flight an
 
 from __future__ import annotations
 
+from initlab.spec import key
 from initlab.sweep.engine import ENGINES, run
 from initlab.sweep.estimate import Estimate, estimate
 from initlab.sweep.execute import execute, initial
@@ -23,6 +24,7 @@ __all__ = [
     "grid",
     "groups",
     "initial",
+    "key",
     "run",
     "select",
 ]

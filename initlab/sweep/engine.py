@@ -46,9 +46,9 @@ def run(
     `gpus_per_task` of a GPU on "cuda" (1 unless given). `memory` bounds the bytes that one group
     holds. Several processes may do so on one store at once: they share the groups out.
 
-    Returns one row per value: columns `network`, `layer`, `step`, `statistic`, `value`,
-    `seconds`, `key`, and every field of the run (`model.widths`, `init`, `seed`, …), in the order
-    of `runs`.
+    Returns one row per value: columns `network`, `layer`, `step`, `statistic`, `index`, `index_2`,
+    `value`, `seconds`, `key`, and every field of the run (`model.widths`, `init`, `seed`, …), in
+    the order of `runs`. See `initlab.sweep.runs.tidy`.
 
     Raises `ValueError` for no runs, an unknown engine or device and too little memory,
     `StoreError` when results cannot be stored and `ClusterError` when the cluster cannot be used.

@@ -189,7 +189,8 @@ def _seconds(group: list[Run], device: str) -> float:
     batch, probed = whole, group
     if isinstance(first.model, ModuleModel):  # their time grows with networks and with samples
         batch, probed = min(whole, BATCH), group[:1]
-    tests = first.data.test or SIZES[first.data.name][1]
+    tests = SIZES[first.data.name][1] if first.data.test is None else first.data.test
+    tests = max(1, tests or first.data.val)  # what the end of a run is judged on
     g = torch.Generator().manual_seed(0)
     shape, classes = first.data.shape, first.data.outputs
     assert torch.Size(shape).numel() == torch.Size(first.model.input_shape).numel()

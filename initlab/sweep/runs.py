@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from torch import nn
 
@@ -158,9 +159,9 @@ def grid(base: Run, **axes: Iterable[Any]) -> list[Run]:
     Raises `ValueError` for a field that a run does not have.
 
     >>> from initlab.init import HeNormal, LecunNormal
-    >>> from initlab.measure import Lengths
+    >>> from initlab.measure import SecondMoments
     >>> from initlab.models import MLP
-    >>> base = Run(MLP.constant(20, 10), HeNormal(), measure=Lengths(), networks=100)
+    >>> base = Run(MLP.constant(20, 10), HeNormal(), measure=SecondMoments(), networks=100)
     >>> len(grid(base, init=[HeNormal(), LecunNormal()], seed=range(10)))
     20
     """
@@ -209,14 +210,30 @@ COLUMNS = ("key", "network", "layer", "step", "statistic", "value", "seconds", "
 
 
 def tidy(values: pd.DataFrame, named: dict[str, Run]) -> pd.DataFrame:
-    """Stored rows with every field of their runs as columns, in the order of `named`."""
+    """Stored rows with every field of their runs as columns, in the order of `named`.
+
+    A statistic that there is many of is stored under a name with numbers, such as `mode/07` or
+    `picture/03/11`. Here they are columns: `index` and `index_2`, −1 where a statistic has none.
+    """
     place = pd.Index(named).get_indexer(values.key)
-    found = values[list(COLUMNS)].assign(_order=place)[place >= 0]
-    order = ["_order", "statistic", "layer", "network", "step"]
+    found = _indexed(values[list(COLUMNS)].assign(_order=place)[place >= 0])
+    order = ["_order", "statistic", "layer", "network", "step", "index", "index_2"]
     found = found.sort_values(order, kind="stable", ignore_index=True)
     fields = pd.DataFrame([flat(run) for run in named.values()])
     of_each = fields.take(found.pop("_order")).reset_index(drop=True)
     return pd.concat([found, of_each], axis="columns")
+
+
+def _indexed(values: pd.DataFrame) -> pd.DataFrame:
+    """Rows with the numbers in the names of their statistics as columns."""
+    codes, names = pd.factorize(values.statistic)
+    parts = [name.split("/") for name in names]
+    at = np.array([[*map(int, rest), -1, -1][:2] for _, *rest in parts]).reshape(-1, 2)
+    found = values.assign(statistic=np.array([first for first, *_ in parts], object)[codes])
+    after = 1 + found.columns.get_loc("statistic")
+    found.insert(after, "index", at[codes, 0])
+    found.insert(after + 1, "index_2", at[codes, 1])
+    return found
 
 
 def select(frame: pd.DataFrame, runs: Iterable[Run], statistic: str | None = None) -> pd.DataFrame:

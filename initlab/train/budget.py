@@ -17,8 +17,8 @@ STATISTICS = (
     "train_accuracy",
     "test_loss",
     "test_accuracy",
-    "validation_loss",
-    "validation_accuracy",
+    "val_loss",
+    "val_accuracy",
     "norm",
     "distance",
     "grad_norm",
@@ -93,8 +93,8 @@ class Curves:
     """Statistics followed during training, at step 0 and then log-spaced by `resolution`.
 
     Losses and accuracies are those of the whole training or test set, or of the samples that are
-    held back for validation (there are none without `Data.held`), in evaluation mode;
-    `norm` is ‖θ‖ and `distance` ‖θ − θ₀‖, over all parameters; `grad_norm` is the length of the
+    held back for validation (there are none without `Data.val`), in evaluation mode;
+    `norm` is ‖θ‖ and `distance` ‖θ − θ₀‖, over all parameters; `grad_norm` is the L2 norm of the
     gradient of the batch that the step before was made on; there is none at step 0. `wrong_fitted`
     is the share of the wrong training labels that the network gives out: what it knows by heart. A
     run without label noise has none.
@@ -148,15 +148,18 @@ class Outcome:
 
     `epochs` is where the goal was first seen reached, or the budget where it was not (`reached`
     is False: the value is censored). `diverged`: the loss was no longer finite. `steps` is how
-    far it trained. `curves` holds (step, statistic, value), `seen` the (layer, step, statistic,
-    value) of a watch, `params` the network at its end, by name, with the buffers of normalization.
+    far it trained. `test_accuracy` is None where no test set is read, and `val_accuracy` where one
+    is: the end of a run is judged on validation samples only in its place. `curves` holds
+    (step, statistic, value), `seen` the (layer, step, statistic, value) of a watch,
+    `params` the network at its end, by name, with the buffers of normalization.
     """
 
     epochs: float
     reached: bool
     diverged: bool
     train_loss: float
-    test_accuracy: float
+    test_accuracy: float | None
+    val_accuracy: float | None = None
     steps: int = 0
     curves: tuple[tuple[int, str, float], ...] = ()
     seen: tuple[tuple[int, int, str, float], ...] = ()
@@ -164,7 +167,8 @@ class Outcome:
 
     def rows(self) -> list[tuple[int, int, int, str, float]]:
         """(network, layer, step, statistic, value) of each number."""
-        names = ("epochs", "reached", "diverged", "train_loss", "test_accuracy")
-        ends = [(0, -1, -1, name, float(getattr(self, name))) for name in names]
+        names = ("epochs", "reached", "diverged", "train_loss", "test_accuracy", "val_accuracy")
+        found = {name: getattr(self, name) for name in names}
+        ends = [(0, -1, -1, name, float(v)) for name, v in found.items() if v is not None]
         followed = [(0, -1, step, name, value) for step, name, value in self.curves]
         return ends + followed + [(0, *row) for row in self.seen]

@@ -65,7 +65,8 @@ def fit(
     With `stages`, one for all or one for each network with a method of its own, networks are
     re-initialized on the way: `fresh(r, s)` is the θ′ of network r where stage s (from 1) begins,
     by name, such as `stages.method.draw(module, rule, generator)`. Curves, if any, then have, at
-    the end of every stage, `stage_train_accuracy`, `stage_test_accuracy` and, with a teacher, the
+    the end of every stage, `stage_train_accuracy`, `stage_test_accuracy` (`stage_val_accuracy`
+    where no test set is read) and, with a teacher, the
     `ensemble_accuracy` of the mean probabilities of all students so far (the first stage is their
     teacher and none of them). The loss of a run that is taught is that against its teacher.
 
@@ -78,6 +79,11 @@ def fit(
     R = next(iter(params.values())).shape[0]
     optimizers, orders = each("optimizer", optimizer, R), each("order", order, R)
     multipliers = factors(each("rates", rates or {}, R), params)
+    if budget.target is not None and not len(data.test.y):
+        raise ValueError(
+            f"the budget ends at a test accuracy of {budget.target}, but of {data.name} no test "
+            "samples are read: give test=…, or a budget that ends at `fitted` or `loss`"
+        )
     if precision not in PRECISIONS:
         raise ValueError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
     if targets is not None:

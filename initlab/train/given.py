@@ -68,5 +68,5 @@ def shaped(model: Model, data: DataSet) -> DataSet:
         raise ValueError(
             f"{data.name} has {data.classes} classes, but the model has {model.outputs} outputs"
         )
-    held = None if data.validation is None else split(data.validation)
-    return replace(data, train=split(data.train), test=split(data.test), validation=held)
+    val = None if data.val is None else split(data.val)
+    return replace(data, train=split(data.train), test=split(data.test), val=val)

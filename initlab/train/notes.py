@@ -50,9 +50,9 @@ class Notes:
         return self.pulling and step in self.look_at
 
     def pull(self, step: int, grads: Sequence[Tensor]) -> None:
-        """Keep the lengths of the gradients that lead to `step`, as they do not last."""
+        """Record each network's gradient norm at `step`: the buffers of gradients are reused."""
         if self.pulls_at(step):
-            self.pulls = _lengths(grads)
+            self.pulls = _norms(grads)
 
     def look(
         self,
@@ -72,16 +72,20 @@ class Notes:
         if step not in self.look_at or self.curves is None:
             return
         wanted, found = self.curves.statistics, {}
-        splits = {"train": data.train, "test": data.test, "validation": data.validation}
+        splits = {"train": data.train, "test": data.test, "val": data.val}
         for name, split in splits.items():
-            if split and (f"{name}_loss" in wanted or f"{name}_accuracy" in wanted):
+            if (
+                split
+                and len(split.y)
+                and (f"{name}_loss" in wanted or f"{name}_accuracy" in wanted)
+            ):
                 values = evaluate(group, split, loss, range(len(alive)))
                 found[f"{name}_loss"], found[f"{name}_accuracy"] = values
         if "norm" in wanted:
-            found["norm"] = _lengths(group.theta)
+            found["norm"] = _norms(group.theta)
         if "distance" in wanted:
             moved = [t - s for t, s in zip(group.theta, self.start, strict=True)]
-            found["distance"] = _lengths(moved)
+            found["distance"] = _norms(moved)
         if self.pulls is not None:
             found["grad_norm"] = self.pulls
         if "wrong_fitted" in wanted and self.truth is not None:
@@ -120,6 +124,6 @@ class Notes:
         self.start = [t[list(rows)] for t in self.start]
 
 
-def _lengths(tensors: Sequence[Tensor]) -> Tensor:
-    """Euclidean length of each network's tensors together: (R, *shape) each → (R,)."""
+def _norms(tensors: Sequence[Tensor]) -> Tensor:
+    """L2 norm of each network's tensors together: (R, *shape) each → (R,)."""
     return torch.stack([t.flatten(1).double().square().sum(1) for t in tensors]).sum(0).sqrt()

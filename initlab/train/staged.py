@@ -69,7 +69,7 @@ class Staged:
         }
         self.teacher: Stacked | Rows | None = None
         self.students: Tensor | None = None  # sum of their probabilities on the test set
-        self.start_lengths = [
+        self.start_norms = [
             {n: float(torch.linalg.vector_norm(t[row])) for n, t in self._named(group)}
             for row in self.numbers
         ]
@@ -93,7 +93,7 @@ class Staged:
                 {name: t[row] for name, t in self._named(group)},
                 own.method.changes(self.module, *at),
                 self.fresh(self.numbers[row], self.stage),
-                self.start_lengths[row],
+                self.start_norms[row],
             )
             if isinstance(group, Rows):
                 if own.fresh_buffers:
@@ -141,7 +141,7 @@ class Staged:
         """Go on with these networks only."""
         self.stages = [self.stages[r] for r in rows]
         self.numbers = [self.numbers[r] for r in rows]
-        self.start_lengths = [self.start_lengths[r] for r in rows]
+        self.start_norms = [self.start_norms[r] for r in rows]
         if self.teacher is not None:
             self.teacher.keep(rows)
         if self.students is not None:

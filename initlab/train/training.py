@@ -216,7 +216,8 @@ class Training:
     def _end(self, rows: Sequence[int], step: int, per_epoch: int, reached: Sequence[bool]) -> None:
         if not rows:
             return
-        seen = self._whole(self.data.test, rows)[1].tolist()
+        of, split = self._judged_on
+        seen = self._whole(split, rows)[1].tolist() if split else [None] * len(rows)
         params = self.group.params()
         if len(rows) < len(self.alive):  # not views: the others go on, and move
             params = {name: t[list(rows)] for name, t in params.items()}
@@ -228,7 +229,8 @@ class Training:
                 reached=reached[row],
                 diverged=not isfinite(loss),
                 train_loss=loss,
-                test_accuracy=accuracy,
+                test_accuracy=accuracy if of == "test" else None,
+                val_accuracy=accuracy if of == "val" else None,
                 steps=step,
                 curves=tuple(self.notes.curve[run]),
                 seen=tuple(self.notes.seen[run]),
@@ -254,17 +256,23 @@ class Training:
         """Note how good the networks are that a stage ends with."""
         assert self.staged is not None
         rows = range(len(self.alive))
-        found = {
-            "stage_train_accuracy": self._whole(self.batches.train, rows)[1],
-            "stage_test_accuracy": self._whole(self.data.test, rows)[1],
-            "ensemble_accuracy": self.staged.ensemble(self.group, self.data.test),
-        }
+        of, split = self._judged_on
+        found: dict[str, Tensor | None] = {}
+        found["stage_train_accuracy"] = self._whole(self.batches.train, rows)[1]
+        if split:
+            found[f"stage_{of}_accuracy"] = self._whole(split, rows)[1]
+            found["ensemble_accuracy"] = self.staged.ensemble(self.group, split)
         for name, values in found.items():
             if values is not None:
                 self.notes.add(step, name, values, self.alive)
 
     def _look(self, step: int) -> None:
         self.notes.look(step, self.group, self.alive, self._data, self.loss)
+
+    @property
+    def _judged_on(self) -> tuple[str, Split | None]:
+        """On what the end of a run or a stage is judged: the test set, else validation samples."""
+        return ("test", self.data.test) if len(self.data.test.y) else ("val", self.data.val)
 
     @property
     def _data(self) -> DataSet:

@@ -149,7 +149,7 @@ def test_quadrature_gains_keep_lengths_and_gradients(phi):
     f = activation(phi)
     z = torch.randn(400_000, generator=seeded(), dtype=torch.float64).requires_grad_()
     (slope,) = torch.autograd.grad(f(z).sum(), z)
-    for keeps, x in (("length", f(z).detach() ** 2), ("gradient", slope**2)):
+    for keeps, x in (("second_moment", f(z).detach() ** 2), ("gradient", slope**2)):
         g2 = init.ForActivation(activation=phi, keeps=keeps).variance(Fans(1, 1))
         error = 4 * g2 * float(x.std()) / len(z) ** 0.5
         assert abs(float(x.mean()) * g2 - 1) <= error + 1e-12

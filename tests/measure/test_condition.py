@@ -18,7 +18,7 @@ from initlab.sweep import Run, execute
 from initlab.train import SGD, Budget
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=20)
 @given(n=st.integers(1, 8), scale=st.floats(1e-3, 1e3))
 def test_equal_directions_count_one_each(n, scale):
     features = scale * torch.cat([torch.eye(n), -torch.eye(n)]) + 5.0

@@ -17,7 +17,7 @@ from initlab.measure.coordinates import coordinate_check
 from initlab.measure.curvature import gradient_quotient, largest, top_eigenvalue
 from initlab.models import MLP
 
-properties = settings(max_examples=40, deadline=None, derandomize=True)
+properties = settings(max_examples=40)
 
 
 @properties

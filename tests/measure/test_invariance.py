@@ -116,7 +116,7 @@ def test_norms_with_momentum_where_the_gradient_changes_slowly(momentum, decay):
         assert np.abs(other / np.array(lengths) - 1).max() > 0.1
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50)
 @given(
     start=st.floats(0.1, 100),
     lr=st.floats(1e-4, 1e-1),
@@ -128,7 +128,7 @@ def test_without_gradient_only_decay_is_left(start, lr, decay, n):
     assert told == pytest.approx(start * np.exp(-2 * lr * decay * np.arange(n + 1)), rel=1e-9)
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50)
 @given(lr=st.floats(1e-3, 1e-1), beta=st.floats(0, 0.9), n=st.integers(1, 50))
 def test_decay_that_vanishes_is_no_decay(lr, beta, n):
     without = squared_norm(np.ones(n), 1.0, lr, momentum=beta)

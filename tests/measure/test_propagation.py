@@ -13,7 +13,7 @@ import torch
 
 from initlab.data import Data
 from initlab.init import HeNormal, LecunNormal, initialize
-from initlab.measure import Correlation, Lengths, Signal
+from initlab.measure import Correlation, SecondMoments, Signal
 from initlab.measure.propagation import (
     correlations,
     forward_backward,
@@ -98,7 +98,7 @@ def test_forward_is_the_length():
     g = torch.Generator().manual_seed(0)
     params = initialize(model.build("meta"), HeNormal(), g, count=20)
     x = random_inputs(20, (6,), g)
-    M = Lengths().values(model, params, x, g)
+    M = SecondMoments().values(model, params, x, g)
     ours = Signal().values(model, params, x, g)[..., 0]
     np.testing.assert_allclose(ours, M, rtol=1e-5)
     assert {(r[3], r[1]) for r in rows} == {
@@ -210,8 +210,8 @@ def test_a_run_on_images(measure):
 
 
 def test_old_keys_stay_and_new_runs_survive_json():
-    old = Run(MLP.constant(5, 6, inputs=6, outputs=None), HeNormal(), measure=Lengths())
+    old = Run(MLP.constant(5, 6, inputs=6, outputs=None), HeNormal(), measure=SecondMoments())
     assert key(old) == "966d21327eae5939"
-    for measure in (Signal(examples=3), Correlation(0.25), Lengths(reduce=True)):
+    for measure in (Signal(examples=3), Correlation(0.25), SecondMoments(reduce=True)):
         run = Run(MLP((3,)), HeNormal(), measure=measure)
         assert from_json(canonical(run)) == run

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from initlab.init import HeNormal, HeUniform, Normal, VarianceScaling, Zeros, initialize
 from initlab.measure import theory
 from initlab.measure.signal import (
-    Lengths,
+    SecondMoments,
     empirical_variance,
-    lengths,
     random_unit_inputs,
+    second_moments,
 )
 from initlab.models import MLP, ConvNet, ResidualMLP
 
@@ -29,7 +29,7 @@ WIDTHS = st.lists(st.integers(8, 40), min_size=2, max_size=6)
 # Second moments have heavy tails; in wider networks 20,000 draws suffice for a standard error.
 WIDE = st.lists(st.integers(16, 48), min_size=2, max_size=5)
 SEEDS = st.integers(0, 2**31)
-properties = settings(max_examples=12, deadline=None, derandomize=True)
+properties = settings(max_examples=12)
 
 
 def sample(model, rule, seed, networks=20_000, bias=None) -> np.ndarray:
@@ -37,7 +37,7 @@ def sample(model, rule, seed, networks=20_000, bias=None) -> np.ndarray:
     generator = torch.Generator().manual_seed(seed)
     params = initialize(model.build("meta"), rule, generator, bias=bias or Zeros(), count=networks)
     x = random_unit_inputs(networks, model.input_shape, generator)
-    return lengths(model, params, x).numpy()
+    return second_moments(model, params, x).numpy()
 
 
 def z_score(x: np.ndarray, expected: float) -> float:
@@ -51,7 +51,7 @@ def test_d1_mean_length(widths, s, nu2, seed):
     model = MLP(tuple(widths), inputs=widths[0], outputs=None)
     M = sample(model, VarianceScaling(scale=s), seed, bias=Normal(sqrt(nu2)))
     M_0 = 1 / widths[0]
-    expected = theory.mean_length(len(widths), s=s, nu2=nu2, M_0=M_0)
+    expected = theory.mean_second_moment(len(widths), s=s, nu2=nu2, M_0=M_0)
     for j in range(1, len(widths) + 1):
         assert z_score(M[:, j], expected[j - 1]) < 4.5
 
@@ -93,9 +93,9 @@ def test_d4_residual_step(eta, width, seed):
     x = torch.empty(width).normal_(generator=generator) + 0.5
     model = ResidualMLP(1, width, (eta,))
     params = initialize(model.build("meta"), HeNormal(), generator, count=20_000)
-    M = lengths(model, params, x.unsqueeze(0)).numpy()
+    M = second_moments(model, params, x.unsqueeze(0)).numpy()
     mean, M_0 = float(x.mean()), float(x.square().mean())
-    expected = theory.residual_mean_length(M_0, mean, eta)
+    expected = theory.residual_mean_second_moment(M_0, mean, eta)
     assert expected == pytest.approx((1 + eta**2) * M_0 + 2 * eta * mean * sqrt(M_0 / pi))
     assert z_score(M[:, 1], expected) < 4.5
 
@@ -128,7 +128,7 @@ def test_lengths_are_what_they_say(device):
     generator = torch.Generator().manual_seed(0)
     params = initialize(model.build("meta"), HeNormal(), generator, count=2, device=device)
     x = torch.empty(5, 4).normal_(generator=generator).to(device)
-    M = lengths(model, params, x)
+    M = second_moments(model, params, x)
     assert M.shape == (2, 3)
     assert M.dtype == torch.float64
     for r in range(2):
@@ -147,15 +147,17 @@ def test_random_inputs_have_unit_length():
 
 def test_report_of_single_networks():
     M = np.array([[1.0, 2.0, 4.0], [1.0, 0.0, 0.0]])
-    rows = Lengths().report(M)
-    assert (0, 2, -1, "length", 4.0) in rows
-    assert (1, 0, -1, "length", 1.0) in rows
+    rows = SecondMoments().report(M)
+    assert (0, 2, -1, "second_moment", 4.0) in rows
+    assert (1, 0, -1, "second_moment", 1.0) in rows
     assert not [r for r in rows if r[1] == 1]
 
 
 def test_report_of_moments():
     M = np.array([[1.0, 2.0, 4.0], [1.0, 0.0, 0.0]])
-    values = {(j, name): v for _, j, _, name, v in Lengths(layers="all", reduce=True).report(M)}
+    values = {
+        (j, name): v for _, j, _, name, v in SecondMoments(layers="all", reduce=True).report(M)
+    }
     assert values[1, "mean"] == 1
     assert values[1, "mean_square"] == 2
     assert values[2, "dead"] == 0.5
@@ -165,4 +167,4 @@ def test_report_of_moments():
 
 def test_unknown_layers_are_refused():
     with pytest.raises(ValueError, match="'last' or 'all', not 'first'"):
-        Lengths(layers="first")
+        SecondMoments(layers="first")

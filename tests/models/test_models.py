@@ -51,7 +51,7 @@ def test_a_stack_equals_its_modules(name, device):
     assert_same(MODELS[name], 3, 0, device)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     widths=st.lists(st.integers(1, 9), min_size=1, max_size=5),
     inputs=st.integers(1, 6),

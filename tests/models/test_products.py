@@ -17,7 +17,7 @@ def tensors(*shapes, dtype=torch.float32):
     return [torch.randn(s, generator=generator, dtype=dtype).requires_grad_() for s in shapes]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(R=SIZES, m=SIZES, k=SIZES, n=SIZES)
 def test_batched_products_and_their_gradients(R, m, k, n):
     W, h = tensors((R, m, k), (R, k, n))

@@ -20,7 +20,7 @@ from initlab.reinit import (
     Stages,
     blocks,
     insert,
-    lengths,
+    norms,
     reinitialize,
 )
 from initlab.spec import from_plain, to_plain
@@ -90,7 +90,7 @@ def test_with_noise_it_is_the_rule_of_the_paper():
 
 
 def test_layer_wise_rescales_before_the_boundary_and_redraws_after_it():
-    module, start = trained(), lengths(trained(5))
+    module, start = trained(), norms(trained(5))
     start["layer1.norm.bias"] = 1e-7  # as good as zero: a bias
     before, fresh, now = after(LayerWise(), stage=2, stages=4, start_norms=start)
     boundary = 2 * 6 // 4  # ⌊g·B/G⌋ with B = 6
@@ -153,7 +153,7 @@ def test_later_layers_leave_normalization_alone_as_their_code_does():
 @pytest.mark.parametrize("choice", [None, "fresh", "kept"])
 @pytest.mark.parametrize("method", METHODS, ids=lambda m: m.label)
 def test_running_statistics_are_fresh_or_kept(method, choice):
-    how = {"stage": 1, "stages": 3, "start_norms": lengths(trained())}
+    how = {"stage": 1, "stages": 3, "start_norms": norms(trained())}
     before, _, now = after(method, buffers=choice, **how)
     for name in [n for n in before if n not in NAMES]:
         value = 1.0 if name.endswith("running_var") else 0.0
@@ -241,7 +241,7 @@ def test_the_frozen_normalization_by_hand():
 
 
 def test_it_goes_with_the_module_and_earlier_ones_stay():
-    module, start = MODEL.build().train(), lengths(MODEL.build())
+    module, start = MODEL.build().train(), norms(MODEL.build())
     x = torch.randn(6, 1, 8, 8, generator=generator())
     reinitialize(module, LayerWise(), HeNormal(), generator(), stage=1, stages=6, start_norms=start)
     seen = []
@@ -309,7 +309,7 @@ LINEAR = MLP((3,), inputs=4, outputs=2).build()
         ),
         (
             lambda: reinitialize(LINEAR, LayerWise(), HeNormal(), generator(), stages=2),
-            "give start_norms=lengths(module), taken before training",
+            "give start_norms=norms(module), taken before training",
         ),
         (
             lambda: reinitialize(LINEAR, Full(), HeNormal(), generator(), stage=2, stages=2),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import shutil
 import subprocess
@@ -10,45 +9,49 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from tests.smoke import NOTEBOOKS, Smoke, once
+from tests.wait import WAIT
+
 ROOT = Path(__file__).resolve().parents[2]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+# It finds no machine but this one.
+FLAGS += ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def site(shared: Path, at_smoke: Callable[[Path], Smoke]) -> Path:
     """The folder of a built site: the one that INITLAB_SITE_DIR names, or one built now.
 
-    A site built here shows chapters run now at the smoke preset, nothing recorded.
+    A site built here shows chapters run now at the smoke preset, nothing recorded. It is built
+    once, for all processes of the tests.
     """
     if given := os.environ.get("INITLAB_SITE_DIR"):
         return Path(given).resolve()
+    return once(shared / "site", partial(_build, at_smoke)) / "_build" / "html"
+
+
+def _build(at_smoke: Callable[[Path], Smoke], tree: Path) -> None:
     if not (ROOT / "book" / "_static" / "vendor").is_dir():
         pytest.fail("the site's scripts are not in book/_static/vendor: run `make vendor`")
-    tree = tmp_path_factory.mktemp("tree")
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(ROOT / name, tree)
     shutil.copytree(ROOT / "benchmarks", tree / "benchmarks", ignore=shutil.ignore_patterns("*.py"))
     for name in ("book", "notebooks", "initlab/recorded"):
         shutil.copytree(ROOT / name, tree / name)
-    for notebook in sorted((tree / "notebooks").glob("*.ipynb")):
-        copy = tree / "_executed" / "notebooks" / notebook.name
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        smoke = ["-p", "preset", "smoke", "-p", "recorded", "False"]
-        _run(tree, sys.executable, "-m", "initlab", "run", str(notebook), str(copy), *smoke)
-    jupyter_book = str(Path(sys.executable).parent / "jupyter-book")
-    _run(tree, jupyter_book, "build", str(tree), "-W", "-n", "--keep-going")
-    return tree / "_build" / "html"
-
-
-def _run(tree: Path, *command: str) -> None:
-    fresh = os.environ | {"INITLAB_STORE": str(tree / "store")}
-    done = subprocess.run(command, cwd=ROOT, env=fresh, capture_output=True, text=True)
+    executed = tree / "_executed" / "notebooks"
+    executed.mkdir(parents=True)
+    for notebook in NOTEBOOKS:
+        shutil.copy(at_smoke(notebook).copy, executed / notebook.name)
+    command = [str(Path(sys.executable).parent / "jupyter-book"), "build", str(tree)]
+    command += ["-W", "-n", "--keep-going"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         pytest.fail(f"{' '.join(command)}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
 
@@ -63,7 +66,7 @@ def address(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
     """Where the site is served: under a folder of the host, as on GitHub Pages."""
     root = tmp_path_factory.mktemp("served")
     (root / "lab").symlink_to(site, target_is_directory=True)
-    handler = functools.partial(_Quiet, directory=str(root))
+    handler = partial(_Quiet, directory=str(root))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/lab/"
@@ -91,9 +94,9 @@ class Visit:
         """Wait until formulas and widgets, if any, have been drawn."""
         page = self.page
         if page.locator(".math").count():
-            page.wait_for_selector("mjx-container", state="attached", timeout=20_000)
+            page.wait_for_selector("mjx-container", state="attached")
         if page.locator("script[type='application/vnd.jupyter.widget-view+json']").count():
-            page.wait_for_selector(".jupyter-widgets", timeout=20_000)
+            page.wait_for_selector(".jupyter-widgets")
         page.wait_for_load_state("networkidle")
 
 
@@ -109,6 +112,7 @@ def visit(browser, address: str) -> Iterator[Open]:
         context = browser.new_context(
             viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
         )
+        context.set_default_timeout(WAIT)
         contexts.append(context)
         page = context.new_page()
         seen = Visit(page)

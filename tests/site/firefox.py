@@ -10,9 +10,10 @@ import re
 import shutil
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
+
+from tests.wait import PATIENCE, until
 
 NAMES = ("firefox-esr", "firefox")
 #: What a fresh profile would ask third parties for, and what the window would say.
@@ -28,6 +29,11 @@ PREFERENCES = {
     "network.captive-portal-service.enabled": False,
     "network.connectivity-service.enabled": False,
     "toolkit.telemetry.enabled": False,
+    # All that is not on this machine is asked of a proxy where nobody listens.
+    "network.proxy.type": 1,
+    "network.proxy.socks": "127.0.0.1",
+    "network.proxy.socks_port": 9,
+    "network.proxy.socks_remote_dns": True,
 }
 
 
@@ -64,7 +70,7 @@ class Firefox:
             )
         try:
             address = f"{self._address()}/session"
-            self._socket = create_connection(address, timeout=120, suppress_origin=True)
+            self._socket = create_connection(address, timeout=PATIENCE, suppress_origin=True)
             self.ask("session.new", capabilities={})
             self.ask("session.subscribe", events=["log.entryAdded", "network.beforeRequestSent"])
             [top] = self.ask("browsingContext.getTree")["contexts"]
@@ -83,14 +89,16 @@ class Firefox:
         shutil.rmtree(self._profile, ignore_errors=True)
 
     def _address(self) -> str:
-        log = self._profile / "log"
-        end = time.monotonic() + 90
-        while time.monotonic() < end and self._process.poll() is None:
-            said = log.read_text(encoding="utf8", errors="replace")
-            if found := re.search(r"WebDriver BiDi listening on (ws://\S+)", said):
-                return found[1]
-            time.sleep(0.1)
-        raise RuntimeError(f"Firefox does not listen: {log.read_text(errors='replace')[-2000:]}")
+        def said() -> str:
+            return (self._profile / "log").read_text(encoding="utf8", errors="replace")
+
+        def listens() -> str | None:
+            if self._process.poll() is not None:
+                raise RuntimeError(f"Firefox has ended: {said()[-2000:]}")
+            found = re.search(r"WebDriver BiDi listening on (ws://\S+)", said())
+            return found and found[1]
+
+        return until(listens, "Firefox does not listen")
 
     def ask(self, method: str, **parameters: Any) -> Any:
         """Give a command of WebDriver BiDi and wait for its result."""
@@ -132,14 +140,9 @@ class Firefox:
             raise RuntimeError(result["exceptionDetails"]["text"])
         return json.loads(result["result"]["value"])
 
-    def until(self, expression: str, *, seconds: float = 60) -> Any:
-        """Wait for an expression to become truthy; raises `TimeoutError`."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if found := self.evaluate(expression):
-                return found
-            time.sleep(0.05)
-        raise TimeoutError(expression)
+    def until(self, expression: str) -> Any:
+        """Wait for an expression to become truthy."""
+        return until(lambda: self.evaluate(expression), expression)
 
     def screenshot(self, path: Path) -> None:
         """Save what the window shows."""

@@ -6,12 +6,13 @@ import os
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.wait import PATIENCE, until
 
 TOKEN = "a-token-that-only-this-test-knows"
 #: Jupyter asks for it where tests run as root, as they do in containers.
@@ -38,15 +39,12 @@ def running(*module: str, address: str, cwd: Path, **environment: str) -> Iterat
             stderr=subprocess.STDOUT,
         )
     try:
-        for _ in range(600):
-            if process.poll() is not None or status(address):
-                break
-            time.sleep(0.2)
-        assert status(address), f"{module} does not answer:\n{log.read_text()[-3000:]}"
+        until(lambda: process.poll() is not None or status(address), f"{module} does not answer")
+        assert status(address), f"{module} has ended:\n{log.read_text()[-3000:]}"
         yield
     finally:
         process.terminate()
-        process.wait(timeout=60)
+        process.wait(timeout=PATIENCE)
 
 
 class _Stay(urllib.request.HTTPRedirectHandler):
@@ -59,7 +57,7 @@ def status(address: str, method: str = "GET", data: bytes | None = None, **heade
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     request = urllib.request.Request(address, data, named, method=method)
     try:
-        with urllib.request.build_opener(_Stay).open(request, timeout=60) as answer:
+        with urllib.request.build_opener(_Stay).open(request, timeout=PATIENCE) as answer:
             return answer.status
     except urllib.error.HTTPError as error:
         return error.code

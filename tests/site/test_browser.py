@@ -90,4 +90,31 @@ def test_the_claims_are_served_as_a_file(visit):
     seen = visit("book/index.html")
     link = seen.page.locator(".scorecard-summary .data a")
     claims = seen.page.request.get(link.evaluate("(a) => a.href")).json()
-    assert len(claims) == seen.page.locator("ul.scorecard > li").count() > 0
+    marks = seen.page.locator("table.marks a.mark")
+    assert len(claims) == marks.count() > 0
+    assert seen.page.locator("table.marks tbody tr").count() == len(CHAPTERS)
+    target = marks.first.evaluate("(a) => a.href")
+    chapter = visit(target.split("/lab/")[1].split("#")[0])
+    assert chapter.page.locator(f"[id='{target.split('#')[1]}']").count() == 1
+
+
+def test_all_claims_can_be_filtered(visit):
+    seen = visit("book/claims.html")
+    page = seen.page
+    rows, shown = page.locator("table.claims tbody tr"), "table.claims tbody tr:not([hidden])"
+    claims = page.request.get(page.url.rsplit("/", 2)[0] + "/_static/claims.json").json()
+    assert rows.count() == len(claims)
+    for field, value, fits in (
+        ("verdict", "undecided", lambda c: c["verdict"] == "undecided"),
+        ("study", claims[0]["study"], lambda c: c["study"] == claims[0]["study"]),
+        ("bound", "source", lambda c: any(k["bound_by"] == "source" for k in c["criteria"])),
+    ):
+        page.locator(f"form.claims-filter select[name='{field}']").select_option(value)
+        assert page.locator(shown).count() == sum(map(fits, claims))
+        told = page.locator("form.claims-filter output").inner_text()
+        assert told == f"{sum(map(fits, claims))} of {len(claims)} claims"
+        page.locator(f"form.claims-filter select[name='{field}']").select_option("")
+    linked = visit("book/claims.html?verdict=undecided")
+    expected = sum(c["verdict"] == "undecided" for c in claims)
+    assert linked.page.locator(shown).count() == expected
+    assert seen.problems == linked.problems == []

@@ -15,6 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "book" / "_ext"))
 
 from initlab_book import policy
 
+from tests.wait import WAIT
+
 pytestmark = pytest.mark.site
 
 CHAPTER = "notebooks/01-how-to-start-training.html"
@@ -57,7 +59,7 @@ def page(browser) -> Iterator:
     context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
     context.add_init_script(WATCH)
     page = context.new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(WAIT)
     yield page
     context.close()
 

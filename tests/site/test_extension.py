@@ -18,22 +18,56 @@ from sphinx.application import Sphinx  # noqa: E402
 from sphinx.util.docutils import docutils_namespace  # noqa: E402
 
 from initlab import claims  # noqa: E402
+from initlab.claims import registry  # noqa: E402
+from initlab.claims.registry import parse  # noqa: E402
 
 DOCNAME = "notebooks/01-a-study"
 
 
+REGISTRY = """
+study = "a-study"
+title = "A study"
+
+[[claim]]
+id = "H1"
+statement = "The norm is kept & held."
+source = "he_2015, Figure 1"
+said = "0.5"
+asked = "afterwards"
+settles = "more seeds"
+figure = "figure-1"
+design = {drawn = "weights", replicates = 9, tuning = "nothing is tuned", control = "none"}
+
+[[claim.criterion]]
+id = "H1.slope"
+what = "slope"
+low = 0.4
+high = 0.6
+bound_by = "ours"
+reason = "a tenth"
+part = "necessary"
+"""
+STUDY = parse(REGISTRY, "a-study")
+
+
+@pytest.fixture(autouse=True)
+def registry_of_one_study(monkeypatch):
+    monkeypatch.setattr(registry, "study", lambda name: STUDY)
+    monkeypatch.setattr(claims, "study", lambda name: STUDY)
+    monkeypatch.setattr(scorecard, "registry_text", lambda name: REGISTRY)
+
+
 def claim(**changes) -> dict:
-    entry = claims.Claim(
-        id="H1",
-        study="a-study",
-        statement="Length is kept & held.",
-        paper="0.5",
-        n=100,
-        preset="laptop",
-        seconds=1.0,
-        checks=(claims.Check("slope", 0.51, 0.4, 0.6, (0.4, 0.6)),),
-    ).plain()
-    return entry | changes
+    estimate = claims.Estimate(0.51, 9, lambda error: (0.4, 0.6))
+    [entry] = claims.judged(
+        STUDY, {"H1.slope": estimate}, preset="laptop", costs={"H1": (100, 1.0)}
+    )
+    return entry.plain() | changes
+
+
+def measured(**changes) -> list[dict]:
+    """Criteria of the claim, with other numbers."""
+    return [claim()["criteria"][0] | changes]
 
 
 def code(source: str, tags: tuple[str, ...] = (), outputs: tuple[dict, ...] = ()) -> dict:
@@ -169,12 +203,12 @@ def test_a_copy_that_was_killed_failed(source, run):
     [
         ([claim()], 0),
         ([claim(seconds=9.0)], 0),
-        ([claim(interval=[0.400001, 0.6])], 0),
-        ([claim(interval=[0.41, 0.6])], 1),
-        ([claim(interval=None)], 1),
-        ([claim(ours="0.52")], 1),
-        ([claim(verdict="partly")], 1),
-        ([claim(checks=[])], 1),
+        ([claim(criteria=measured(interval=[0.400001, 0.6]))], 0),
+        ([claim(criteria=measured(interval=[0.41, 0.6]))], 1),
+        ([claim(criteria=measured(interval=None))], 1),
+        ([claim(criteria=measured(value=0.52))], 1),
+        ([claim(verdict="undecided")], 1),
+        ([claim(criteria=[])], 1),
         ([], 1),
         ([claim(), claim(id="H2")], 1),
         ([claim(), claim(study="another")], 0),
@@ -186,15 +220,17 @@ def test_shown_claims_are_held_against_the_published(theirs, expected):
 
 
 def test_claims_of_another_preset_are_not_compared():
-    smoke = claim(preset="smoke", ours="9")
+    smoke = claim(preset="smoke", verdict="not tested")
     assert not list(executed.claim_differences([smoke], [], {"a-study"}))
 
 
-def test_counts_of_a_scorecard():
-    text = scorecard.summary([claim(), claim(verdict="partly"), claim(verdict="partly")])
-    assert "3 claims" in text
-    assert "<b>2</b> <span class='verdict partly'>partly</span>" in text
+def test_only_what_was_registered_before_is_counted():
+    before = [claim(asked="before"), claim(asked="before", verdict="undecided")]
+    text = scorecard.summary([*before, claim(), claim(verdict="undecided")])
+    assert "2 claims registered before the results" in text
+    assert "<b>1</b> <span class='verdict undecided'>undecided</span>" in text
     assert "<b>0</b> <span class='verdict not-reproduced'>" in text
+    assert "2 asked afterwards, not counted" in text
     assert "not tested" not in text
 
 
@@ -205,7 +241,7 @@ def test_examples_in_docstrings(module):
 
 INDEX = f"""# Front
 
-```{{scorecard}}
+```{{claims-marks}}
 ```
 
 ```{{chapter-figure}} {DOCNAME}
@@ -238,7 +274,7 @@ def build(tmp_path, source, run):
     (tmp_path / "_executed" / "notebooks").mkdir(parents=True)
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "index.md").write_text(INDEX)
-    (tmp_path / "claims.json").write_text(json.dumps([claim()]))
+    claims.publish([claim()], tmp_path / "claims.json")
 
     def make(written: dict | None = run) -> tuple[Path, str]:
         (tmp_path / f"{DOCNAME}.ipynb").write_text(json.dumps(source))
@@ -274,14 +310,22 @@ def test_a_built_book(build, source):
     out, warnings = build()
     assert warnings == ""
     front = (out / "index.html").read_text()
-    assert "href='notebooks/01-a-study.html#claim-H1'>H1</a>" in front
+    assert (
+        "<a class='mark reproduced afterwards' href='notebooks/01-a-study.html#claim-H1'" in front
+    )
     assert "<span class='verdict reproduced'>reproduced</span>" in front
-    assert "Length is kept &amp; held." in front
+    assert "The norm is kept &amp; held." in front
+    line = 1 + REGISTRY.splitlines().index('id = "H1"')
+    place = f"https://example.org/own/er/blob/trunk/initlab/studies/a-study.toml#L{line}"
+    assert f"<a href='{place}'>" in front
+    assert "<a href='notebooks/01-a-study.html#figure-1'>its figure</a>" in front
+    assert "src='_static/claims-filter.js'" in front
+    assert "<option value='reproduced'>reproduced</option>" in front
     assert FIGURE in front
     assert LIVE in front
     assert "id='claim-H1'" in front
     counted = f"<p class='scorecard-summary'>{scorecard.summary([claim()])}</p>"
-    assert counted in front and "<b>1</b>" in counted
+    assert counted in front and "1 asked afterwards" in counted
     assert json.loads((out / scorecard.FILE).read_text()) == [claim()]
 
     page = (out / f"{DOCNAME}.html").read_text()
@@ -300,9 +344,9 @@ def test_a_missing_copy_warns(build):
 
 
 def test_a_claim_that_is_not_the_published_one_warns(build, run):
-    run["cells"][4]["outputs"][0]["data"][claims.MIME][0]["ours"] = "0.7"
+    run["cells"][4]["outputs"][0]["data"][claims.MIME][0]["verdict"] = "undecided"
     _, warnings = build(run)
-    assert "claim H1 of a-study: ours is '0.7', published '0.51 (slope)'" in warnings
+    assert "claim H1 of a-study: verdict is 'undecided', published 'reproduced'" in warnings
 
 
 def test_a_page_is_made_anew_when_its_copy_changes(build, run):

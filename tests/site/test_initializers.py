@@ -60,8 +60,8 @@ def test_pictures_show_what_the_initializer_does():
 
 
 def test_charts_stay_within_their_frame():
-    """Lengths beyond the decades stand on the edge, zeros at the bottom."""
-    chart = initializers.lengths_chart(
+    """SecondMoments beyond the decades stand on the edge, zeros at the bottom."""
+    chart = initializers.signal_chart(
         {"forward": np.array([1.0, 1e9, 0.0]), "backward": np.array([1e-9, 1.0, 1e4])}
     )
     heights = re.findall(r"\d,([\d.]+)", chart)

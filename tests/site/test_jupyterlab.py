@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.site.servers import AS_ROOT, TOKEN, free_port, running
+from tests.wait import WAIT
 
 pytestmark = pytest.mark.site
 
@@ -16,7 +17,6 @@ ROOT = Path(__file__).resolve().parents[2]
 CODE = 'from initlab.live import Live\nLive("start", depth=10, width=16, lr=0.05)'
 #: The section that the cell shows.
 LIVE = "[...document.querySelectorAll('.jp-OutputArea-output *')].find((e) => e.live)?.live"
-WAIT = 60_000
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,6 @@ def lab(tmp_path_factory):
     options = ["--no-browser", f"--ServerApp.port={port}", "--ServerApp.ip=127.0.0.1", *AS_ROOT]
     own = {"JUPYTER_CONFIG_DIR": str(folder / "config"), "JUPYTER_DATA_DIR": str(folder / "data")}
     own |= {"JUPYTER_TOKEN": TOKEN, "JUPYTER_PATH": f"{sys.prefix}/share/jupyter"}
-    own |= {"PYTHONPATH": str(ROOT)}
     with running("jupyterlab", *options, address=f"{address}login", cwd=folder, **own):
         yield address
 

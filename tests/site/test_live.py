@@ -1,7 +1,7 @@
 """The live sections in real browsers, on a small page of their own.
 
-Times and sizes that the issue bounds are asserted with `INITLAB_SLACK` as a factor on the times
-(a machine that runs other things is slower); what was measured is printed.
+What was measured is printed. Times are held against their bounds only where `INITLAB_SLACK` is set,
+to a factor on the bounds: they are times of the machine, too, and of what else it does.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from firefox import NAMES, Firefox
 from sections import BUILT, ROOT, SECTIONS, build, served
 
 from initlab import plot
+from tests.wait import WAIT, until
 
 pytestmark = pytest.mark.site
 
-SLACK = float(os.environ.get("INITLAB_SLACK", "5"))
+SLACK = float(os.environ.get("INITLAB_SLACK", "inf"))
 #: Bytes: for a first section, and for each further one.
 FIRST, FURTHER = 5e6, 1e5
 LONG_TASKS = """
@@ -42,6 +43,7 @@ SEEN = """(host) => {
   const { run } = trainer;
   return {
     state: trainer.state, step: run.step, generation: run.generation,
+    rests: !trainer.visible && !trainer.training,
     first: run.loss.y.map((line) => line[0]), last: run.now && run.now.loss,
     accuracy: run.test ? run.test.accuracy : [0], settings,
   };
@@ -67,6 +69,7 @@ class Visit:
         self.context = browser.new_context(
             viewport={"width": how.pop("width", 1280), "height": 900}, reduced_motion=motion, **how
         )
+        self.context.set_default_timeout(WAIT)
         self.page = page = self.context.new_page()
         self.home = address.rsplit("/", 1)[0]
         self.problems: list[str] = []
@@ -92,18 +95,18 @@ class Visit:
     def host(self, section: str):
         return self.page.locator(f".initlab-live[data-live*='\"{section}\"']")
 
-    def until(self, section: str, condition, *, seconds: float = 60):
+    def until(self, section: str, condition):
         """Wait until what is seen of a section meets a condition."""
-        end = time.monotonic() + seconds * SLACK
-        seen = None
-        while time.monotonic() < end:
-            if self.host(section).evaluate("(host) => !!host.live"):
-                seen = self.host(section).evaluate(SEEN)
-                if condition(seen):
-                    return seen
-            time.sleep(0.05)
-        said = self.host(section).inner_text()
-        raise AssertionError(f"{section}: {seen}, {said!r}, {self.problems}")
+        host = self.host(section)
+
+        def look() -> dict | None:
+            seen = host.evaluate(SEEN) if host.evaluate("(host) => !!host.live") else None
+            return seen if seen and condition(seen) else None
+
+        try:
+            return until(look, f"{section} does not come so far")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {host.inner_text()!r}, {self.problems}") from None
 
     def show(self, section: str) -> float:
         """Scroll to a section; seconds until it can be used."""
@@ -192,7 +195,7 @@ def test_every_section_trains_restarts_and_leaves_the_page_smooth(visit):
 def test_a_section_learns(visit, section):
     """The test accuracy of some network rises clearly above that of guessing."""
     seen = visit(hash=f"#live={section}")
-    seen.until(section, lambda s: max(s["accuracy"]) > 0.5, seconds=60)
+    seen.until(section, lambda s: max(s["accuracy"]) > 0.5)
     assert seen.problems == []
 
 
@@ -200,9 +203,8 @@ def test_a_section_rests_while_nobody_sees_it(visit):
     seen = visit(hash="#live=memory")
     seen.until("memory", lambda s: s["step"] > 5)
     seen.page.evaluate("scrollTo(0, 0)")
-    time.sleep(0.5)
-    rested = seen.host("memory").evaluate(SEEN)["step"]
-    time.sleep(0.5)
+    rested = seen.until("memory", lambda s: s["rests"])["step"]
+    seen.page.wait_for_timeout(500)
     assert seen.host("memory").evaluate(SEEN)["step"] == rested
     seen.show("memory")
     seen.until("memory", lambda s: s["step"] > rested)
@@ -222,9 +224,7 @@ def test_stories_and_shrink_perturb(visit):
     host = seen.host("reinit")
     first = seen.until("reinit", lambda s: s["step"] > 50)
     host.get_by_role("button", name="Shrink & Perturb").click()
-    deadline = time.monotonic() + 20 * SLACK
-    while not (marks := host.evaluate("(h) => h.live.trainer.run.marks")):
-        assert time.monotonic() < deadline
+    marks = until(lambda: host.evaluate("(h) => h.live.trainer.run.marks"), "nothing is mixed")
     assert marks[0] >= first["step"]
     # The network that is left alone still has its loss; the other has lost some of what it knew.
     host.get_by_role("button", name="Right labels").click()
@@ -272,7 +272,7 @@ def test_when_something_does_not_load_a_sentence_and_the_figure_stay(browser, ad
         host = seen.host("start")
         host.scroll_into_view_if_needed()
         note = host.get_by_role("status").filter(has_text="could not be shown")
-        note.wait_for(timeout=30_000 * SLACK)
+        note.wait_for()
         assert host.locator("svg").first.is_visible()
         assert "Drawn beforehand." in host.inner_text()
     finally:
@@ -287,7 +287,7 @@ def test_when_a_graph_fails_later_a_sentence_and_the_figure_come_back(browser, a
         seen.until("start", lambda s: s["step"] > 0)
         host = seen.host("start")
         host.get_by_role("combobox", name="activation").select_option("tanh")
-        host.get_by_role("status").filter(has_text="could not be shown").wait_for(timeout=60_000)
+        host.get_by_role("status").filter(has_text="could not be shown").wait_for()
         assert host.locator("svg").first.is_visible()
         # Another choice is still open to the reader.
         host.get_by_role("combobox", name="activation").select_option("relu")
@@ -321,15 +321,15 @@ def test_every_section_trains_in_firefox(address):
             host = f"document.querySelector('.initlab-live[data-live*={json.dumps(section)}]')"
             firefox.evaluate(f"{host}.scrollIntoView()")
             begun = time.monotonic()
-            firefox.until(f"!!{host}.live", seconds=60 * SLACK)
+            firefox.until(f"!!{host}.live")
             print(f"{section} in Firefox: usable after {time.monotonic() - begun:.2f} s")
-            firefox.until(f"{host}.live.trainer.run.step > 30", seconds=60 * SLACK)
+            firefox.until(f"{host}.live.trainer.run.step > 30")
             before = firefox.evaluate(f"{host}.live.trainer.run.generation")
             firefox.evaluate(f"({NUDGE})({host})")
             again = (
                 f"{host}.live.trainer.run.generation > {before} && {host}.live.trainer.run.step > 5"
             )
-            firefox.until(again, seconds=60 * SLACK)
+            firefox.until(again)
         foreign = [url for url in firefox.requests if not url.startswith((home, "about:", "data:"))]
         assert [url for url in foreign if not url.endswith("/favicon.ico")] == []
         assert firefox.problems == []

@@ -10,6 +10,8 @@ import pytest
 import yaml
 from firefox import NAMES, Firefox
 
+from tests.wait import WAIT
+
 pytestmark = pytest.mark.site
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,6 +48,7 @@ def test_a_page_trains_and_restarts(browser, address, name, section):
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     try:
         page = context.new_page()
+        page.set_default_timeout(WAIT)
         page.on("console", lambda m: m.type == "error" and problems.append(m.text))
         page.on("pageerror", lambda e: problems.append(f"uncaught: {e}"))
         page.on("request", lambda r: asked.append(r.url))
@@ -55,9 +58,9 @@ def test_a_page_trains_and_restarts(browser, address, name, section):
         assert json.loads(page.evaluate(f"{HOST}.dataset.live"))["section"] == section
         assert page.locator(".initlab-live svg").first.is_visible(), "the still figure"
         page.evaluate(f"{HOST}.scrollIntoView()")
-        page.wait_for_function(TRAINED, timeout=60_000)
+        page.wait_for_function(TRAINED)
         before = page.evaluate(NUDGE)
-        page.wait_for_function(AGAIN % before, timeout=60_000)
+        page.wait_for_function(AGAIN % before)
         loss = page.evaluate(f"Array.from({HOST}.live.trainer.run.now.loss)")
         assert any(0 < value < 100 for value in loss)
         hidden = f"[...{HOST}.children].slice(1).every((still) => !still.checkVisibility())"

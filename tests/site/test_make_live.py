@@ -20,6 +20,7 @@ from initlab.live import server as live
 from tests.site.conftest import ROOT, Visit, _Quiet
 from tests.site.sections import BUILT
 from tests.site.servers import AS_ROOT, TOKEN, free_port, running, status
+from tests.wait import PATIENCE, WAIT
 
 pytestmark = pytest.mark.site
 
@@ -33,14 +34,13 @@ CELLS = [
     "k = w.IntSlider(description='k')\n"
     "k.observe(lambda c: setattr(square, 'value', f'{c.new ** 2}'), 'value')\n"
     "w.VBox([k, square])",
-    "import time\ntime.sleep(100)",
+    "import time\ntime.sleep(3600)",
     "from initlab.live import Live\nLive('memory', depth=3)",
     "import anywidget, ipywidgets\n"
     "class Own(anywidget.AnyWidget):\n"
     "    _esm = 'export default {}'\n"
     "ipywidgets.VBox([Own()])",
 ]
-WAIT = 120_000
 
 
 def page(cells: list[str]) -> str:
@@ -164,7 +164,7 @@ def test_the_extension_refuses_in_any_server(book):
         env=os.environ | {"INITLAB_SITE": str(book), "JUPYTER_NO_CONFIG": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert done.returncode == 2
     assert "initlab: this server is refused: every web page could use it" in done.stderr
@@ -177,7 +177,7 @@ def assert_refused(site: Path, reason: str, *options: str, **environment: str) -
         env=os.environ | environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert done.returncode == 2
     [line] = done.stderr.splitlines()

@@ -13,7 +13,7 @@ from initlab import sweep
 from initlab.augment import Augment
 from initlab.data import Data, load
 from initlab.init import LSUV, GradInit, HeNormal, MetaInit
-from initlab.measure import Lengths
+from initlab.measure import SecondMoments
 from initlab.models import MLP, ResNet9
 from initlab.noise import LabelNoise
 from initlab.spec import key
@@ -143,7 +143,7 @@ def test_an_estimate_counts_the_fitting_of_every_start(monkeypatch):
 
 def test_networks_that_are_looked_at_are_timed_from_the_start_that_they_have():
     model = MLP((6, 6), inputs=64, outputs=None)
-    look = Run(model, HeNormal(), data=Data("digits"), measure=Lengths(image=0), networks=2)
+    look = Run(model, HeNormal(), data=Data("digits"), measure=SecondMoments(image=0), networks=2)
     runs = grid(look, init=[HeNormal(), LSUV()], seed=[0, 1])
     assert estimate(runs).table.runs.tolist() == [2, 2]
     assert estimate(grid(LOOK, seed=[0, 1])).table.runs.tolist() == [2]

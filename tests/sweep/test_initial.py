@@ -12,7 +12,7 @@ from initlab.data import Data, load
 from initlab.init import GlorotUniform, HeNormal
 from initlab.init.mark import MarkedLayer, mark
 from initlab.measure.displacement import Displacement, travelled
-from initlab.measure.signal import Lengths
+from initlab.measure.signal import SecondMoments
 from initlab.models import MLP
 from initlab.spec import key, seed_of
 from initlab.store import Store
@@ -70,4 +70,4 @@ def test_a_start_is_its_own_and_always_the_same(untouched_random_state):
 
 def test_a_run_that_does_not_train_has_no_start():
     with pytest.raises(ValueError, match="only a run that trains starts somewhere"):
-        sweep.initial(Run(MLP((4,), inputs=4), HeNormal(), measure=Lengths()))
+        sweep.initial(Run(MLP((4,), inputs=4), HeNormal(), measure=SecondMoments()))

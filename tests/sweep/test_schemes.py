@@ -21,7 +21,7 @@ from initlab.init import (
     SkipInit,
     initialize,
 )
-from initlab.measure import Lengths
+from initlab.measure import SecondMoments
 from initlab.models import MLP, ResidualMLP, ResNet9
 from initlab.spec import from_plain, key, seed_of, to_plain
 from initlab.store import Store
@@ -120,10 +120,10 @@ def test_before_a_normalization_a_scale_is_a_rate(a):
 
 def test_networks_at_initialization_and_the_estimate(tmp_path):
     model = MLP((30, 30), inputs=64, outputs=None, activation="linear")
-    measure = Lengths(image=0, layers="all")
+    measure = SecondMoments(image=0, layers="all")
     run = Run(model, LSUV(), data=DIGITS, measure=measure, networks=20)
     frame = sweep.run([run], store=Store(tmp_path))
-    lengths = sweep.select(frame, [run], "length")
+    lengths = sweep.select(frame, [run], "second_moment")
     # Unit variance of linear layers: the mean square of one image is of the order of one.
     assert 0.2 < lengths[lengths.layer > 0].value.mean() < 5
     assert estimate(grid(BASE, init=[LSUV(), MuP(4, "sgd")])).seconds > 0
@@ -133,7 +133,7 @@ def test_networks_at_initialization_and_the_estimate(tmp_path):
     ("make", "says"),
     [
         (
-            lambda: Run(MLP((5,), inputs=4), LSUV(), measure=Lengths()),
+            lambda: Run(MLP((5,), inputs=4), LSUV(), measure=SecondMoments()),
             "LSUV looks at data: its runs need some, data=Data(…)",
         ),
         (

@@ -10,7 +10,7 @@ import torch
 from initlab import sweep
 from initlab.data import Data, load
 from initlab.init import HeNormal, initialize
-from initlab.measure.signal import Lengths
+from initlab.measure.signal import SecondMoments
 from initlab.models import MLP, ResNet18
 from initlab.reinit import Full, Head, LayerWise, ShrinkPerturb
 from initlab.spec import canonical, from_plain, seed_of, to_plain
@@ -167,11 +167,11 @@ def test_a_start_survives_json_and_its_absence_changes_no_key():
             "only the number of outputs may differ",
         ),
         (
-            lambda: Pretrained(Run(MLP((4,), inputs=4), HeNormal(), measure=Lengths())),
+            lambda: Pretrained(Run(MLP((4,), inputs=4), HeNormal(), measure=SecondMoments())),
             "a run that trains; this one does not",
         ),
         (
-            lambda: dataclasses.replace(TUNED, budget=None, data=None, measure=Lengths()),
+            lambda: dataclasses.replace(TUNED, budget=None, data=None, measure=SecondMoments()),
             "start is for runs that train",
         ),
         (lambda: dataclasses.replace(TUNED, start=Pretrained(SOURCE, Full())), "keeps the head"),

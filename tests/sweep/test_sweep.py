@@ -7,8 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -17,13 +15,14 @@ import pytest
 from initlab import sweep
 from initlab.data import Data
 from initlab.init import HeNormal, LecunNormal, Zeros
-from initlab.measure.signal import Lengths
+from initlab.measure.signal import SecondMoments
 from initlab.models import MLP, ResidualMLP, ResNet9, ResNet18
 from initlab.spec import key
 from initlab.store import Store
 from initlab.sweep import Run, engine, grid, groups, local
 from initlab.train import Budget
 from initlab.train.memory import group_bytes
+from tests.wait import until
 
 DIGITS = Data("digits")
 TRAIN = Run(
@@ -32,7 +31,9 @@ TRAIN = Run(
     data=DIGITS,
     budget=Budget(epochs=2, batch_size=256, target=0.9),
 )
-LOOK = Run(MLP.constant(5, 6, inputs=6, outputs=None), HeNormal(), measure=Lengths(), networks=50)
+LOOK = Run(
+    MLP.constant(5, 6, inputs=6, outputs=None), HeNormal(), measure=SecondMoments(), networks=50
+)
 RUNS = [*grid(LOOK, init=[HeNormal(), LecunNormal()], seed=range(3)), *grid(TRAIN, seed=range(3))]
 #: Of 8, 256 and 65536 numbers in the widest layer, for each of 256 examples.
 LARGE = [
@@ -65,7 +66,7 @@ def test_a_frame_describes_itself(tmp_path):
         frame
     )
     assert frame.drop_duplicates("key").key.tolist() == [key(r) for r in RUNS]
-    lengths = sweep.select(frame, RUNS[:6], "length")
+    lengths = sweep.select(frame, RUNS[:6], "second_moment")
     assert set(lengths.layer) == {0, 5}
     assert len(lengths) == 6 * 2 * 50
     trained = sweep.select(frame, RUNS[6:])
@@ -136,10 +137,10 @@ def test_images_train_and_are_looked_at_like_vectors(tmp_path):
     budget = Budget(epochs=1, batch_size=512)
     runs = grid(dataclasses.replace(TRAIN, model=model, budget=budget), seed=range(2))
     plain = dataclasses.replace(model, norm="none")
-    looks = [dataclasses.replace(LOOK, model=plain, data=DIGITS, measure=Lengths(image=0))]
+    looks = [dataclasses.replace(LOOK, model=plain, data=DIGITS, measure=SecondMoments(image=0))]
     frame = sweep.run([*runs, *looks], store=Store(tmp_path))
     assert frame.value[frame.statistic == "train_loss"].between(0, 10).all()
-    assert len(sweep.select(frame, looks, "length")) == 2 * LOOK.networks
+    assert len(sweep.select(frame, looks, "second_moment")) == 2 * LOOK.networks
 
 
 def test_a_run_comes_back_from_a_stored_row(tmp_path):
@@ -157,15 +158,22 @@ def test_a_run_comes_back_from_a_stored_row(tmp_path):
             lambda: Run(TRAIN.model, HeNormal(), data=DIGITS, budget=Budget(), networks=2),
             "trains one network",
         ),
-        (lambda: Run(LOOK.model, HeNormal(), measure=Lengths(image=0)), "an image of data"),
+        (lambda: Run(LOOK.model, HeNormal(), measure=SecondMoments(image=0)), "an image of data"),
         (
-            lambda: Run(LOOK.model, HeNormal(), measure=Lengths(), networks=0),
+            lambda: Run(LOOK.model, HeNormal(), measure=SecondMoments(), networks=0),
             "networks must be ≥ 1",
         ),
         (lambda: sweep.run([LOOK], engine="slurm"), "unknown engine 'slurm'; known: local, ray"),
         (
             lambda: sweep.execute(
-                [Run(MLP((3,), inputs=64), Zeros(), data=DIGITS, measure=Lengths(image=99_999))]
+                [
+                    Run(
+                        MLP((3,), inputs=64),
+                        Zeros(),
+                        data=DIGITS,
+                        measure=SecondMoments(image=99_999),
+                    )
+                ]
             ),
             "image 99999 is not among the",
         ),
@@ -177,27 +185,35 @@ def test_bad_runs_are_refused(make, says):
     assert says in str(error.value)
 
 
-SWEEP = """
-    import sys
-    from pathlib import Path
-    from initlab import sweep
-    from initlab.init import HeNormal
-    from initlab.models import MLP
-    from initlab.store import Store
-    from tests.sweep.test_sweep import LOOK, TRAIN, KILLED
+class Mortal(Store):
+    """A store that kills its process, without warning, once it has taken so many groups."""
 
-    if __name__ == "__main__":
-        frame = sweep.run(KILLED, store=Store(Path(sys.argv[1])), recorded=False, workers=2)
-        frame.to_pickle(sys.argv[2])
+    def __init__(self, folder: str, groups: str) -> None:
+        super().__init__(folder)
+        self.left = int(groups)
+
+    def add(self, group) -> None:
+        super().add(group)
+        self.left -= 1
+        if not self.left:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+SWEEP = """
+import sys
+from initlab.sweep import engine, run
+from tests.sweep.test_sweep import KILLED, Mortal
+
+if __name__ == "__main__":
+    engine.FEW = 0  # large enough for processes
+    store, workers = Mortal(*sys.argv[1:3]), int(sys.argv[3])
+    run(KILLED, store=store, recorded=False, workers=workers)
 """
-# Enough groups that three kills fall into the middle of the sweep.
-KILLED = [
-    *grid(LOOK, networks=[20_000], seed=range(12)),
-    *[
-        r
-        for width in range(3, 15)
-        for r in grid(TRAIN, model=[MLP((width,) * 4, inputs=64)], seed=range(3))
-    ],
+#: 24 groups: half of them are looked at, half are trained.
+KILLED = grid(LOOK, seed=range(12)) + [
+    run
+    for width in range(3, 15)
+    for run in grid(TRAIN, model=[MLP((width,) * 4, inputs=64)], seed=range(3))
 ]
 
 
@@ -216,38 +232,21 @@ def alive(marker: str) -> list[int]:
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs Linux's /proc")
 def test_a_sweep_killed_three_times_ends_with_the_same_frame(tmp_path):
     script = tmp_path / "sweep_script.py"
-    script.write_text(textwrap.dedent(SWEEP))
-    marker = f"INITLAB_TEST_MARK={tmp_path.name}-{os.getpid()}"
-    root = Path(__file__).parent.parent.parent
-    environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
-    environment |= dict([marker.split("=")])
-
-    def start(store: str, out: str) -> subprocess.Popen:
-        command = [sys.executable, str(script), str(tmp_path / store), str(tmp_path / out)]
-        return subprocess.Popen(command, env=environment, cwd=tmp_path, stderr=subprocess.PIPE)
-
-    assert start("whole", "whole.pkl").wait(300) == 0
-    whole = pd.read_pickle(tmp_path / "whole.pkl")
-    total = len(Store(tmp_path / "whole").keys())
-    assert total == len({key(r) for r in KILLED})
-
-    kept = 0
-    for kill in range(3):
-        process = start("killed", "killed.pkl")
-        deadline = time.monotonic() + 240
-        # Kill at three different moments: after the next 1, 4, 7 parts have appeared.
-        want = len(Store(tmp_path / "killed").parts()) + 1 + 3 * kill
-        while len(Store(tmp_path / "killed").parts()) < want and process.poll() is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-        process.wait(30)
-        now = len(Store(tmp_path / "killed").keys())
-        assert kept < now < total, "the kill fell outside the sweep"
+    script.write_text(SWEEP)
+    whole, store = (Store(tmp_path / name) for name in ("whole", "killed"))
+    expected = sweep.run(KILLED, store=whole, recorded=False, workers=1)
+    mark, kept = f"{tmp_path.name}-{os.getpid()}", 0
+    for groups_more, workers in ((1, 2), (4, 1), (7, 1)):
+        done = subprocess.run(
+            [sys.executable, str(script), str(store.folder), str(groups_more), str(workers)],
+            env=os.environ | {"INITLAB_TEST_MARK": mark, "OMP_NUM_THREADS": "1"},
+            cwd=tmp_path,
+            stderr=subprocess.DEVNULL,
+        )
+        assert done.returncode == -signal.SIGKILL
+        now = len(store.keys())
+        assert kept < now < len(KILLED)
         kept = now
-        while alive(marker):  # workers follow their parent
-            assert time.monotonic() < deadline, "a killed sweep left workers behind"
-            time.sleep(0.05)
-    assert start("killed", "killed.pkl").wait(300) == 0
-    again = pd.read_pickle(tmp_path / "killed.pkl")
-    pd.testing.assert_frame_equal(values(whole), values(again))
+        until(lambda: not alive(mark), "a killed sweep left workers behind")
+    again = sweep.run(KILLED, store=store, recorded=False, workers=1)
+    pd.testing.assert_frame_equal(values(expected), values(again))

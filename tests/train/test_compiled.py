@@ -100,13 +100,19 @@ def test_other_types_and_shapes_of_the_same_batch():
 @pytest.mark.parametrize("scale", [1e-3, 3.0, 30.0])
 @pytest.mark.parametrize("activation", compiled.ACTIVATIONS)
 def test_small_and_large_signals(activation, scale):
-    """Where exponentials end and activations saturate: up to logits in the millions."""
+    """Where exponentials end and activations saturate: up to logits in the millions.
+
+    There float32 itself is 3e-5 off: as near to what doubles give as PyTorch's own steps are.
+    """
     model = MLP((12, 12), inputs=INPUTS, activation=activation)
     params, (x, y) = networks(model, scale), batch(False)
     by_graph, expected = Stacked(model, params).gradients(x, y, CrossEntropy())
     losses, grads = Dense(model, params).gradients(x, y, CrossEntropy())
     assert_near([losses], [by_graph], 1e-5)
-    assert_near(grads, expected, 1e-5)
+    doubles = {name: value.double() for name, value in params.items()}
+    _, exact = Stacked(model, doubles).gradients(x.double(), y, CrossEntropy())
+    for one, other, true in zip(grads, expected, exact, strict=True):
+        assert (one - true).norm() <= 1e-5 * true.norm() + 3 * (other - true).norm()
 
 
 def test_what_is_not_a_number_stays_so():
@@ -158,7 +164,7 @@ def trained(how, widths, activation, own, nudge=0.0):
     return [torch.cat([t.flatten() for t in o.params.values()]) for o in ended]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     how=st.sampled_from(sorted(HOW)),
     widths=st.lists(st.integers(1, 20), min_size=1, max_size=4).map(tuple),

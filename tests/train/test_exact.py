@@ -213,7 +213,7 @@ SMOOTH = {
 }
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     name=st.sampled_from(sorted(SMOOTH)),
     how=st.sampled_from(sorted(OPTIMIZERS)),

@@ -65,7 +65,7 @@ def test_a_group_equals_torch_optim(name, device):
         assert outcomes[r].test_accuracy == pytest.approx(float(right.float().mean()), abs=0.006)
 
 
-@settings(max_examples=8, deadline=None, derandomize=True)
+@settings(max_examples=8)
 @given(R=st.integers(1, 5), seed=st.integers(0, 2**31), name=st.sampled_from(list(MODELS)))
 def test_alone_or_in_a_group(R, seed, name):
     model = MODELS[name]

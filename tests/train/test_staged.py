@@ -20,7 +20,7 @@ from initlab.reinit import (
     LayerWise,
     ShrinkPerturb,
     Stages,
-    lengths,
+    norms,
     reinitialize,
 )
 from initlab.train import (
@@ -97,7 +97,7 @@ def by_torch(model, start, stages, epochs=EPOCHS, network=0, smoothing=0.0):
     """
     module, here, order = model.build(), data(), seeded(5)
     module.load_state_dict(start, strict=False)
-    began = lengths(module)
+    began = norms(module)
     optimizer = torch.optim.SGD(module.parameters(), LR, momentum=0.9)
     x, test = (s.x.reshape(-1, *model.input_shape) for s in (here.train, here.test))
     teacher, seen = None, []

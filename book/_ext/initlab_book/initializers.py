@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 import html
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -119,7 +120,7 @@ def _height(share: float) -> float:
     return float(_place(np.zeros(1), np.array([share])).split(",")[1])
 
 
-def lengths_chart(lengths: dict[str, np.ndarray]) -> str:
+def signal_chart(lengths: dict[str, np.ndarray]) -> str:
     """Mean squares by layer or block, on a logarithmic axis."""
     low, high = DECADES
     marks = ""
@@ -164,7 +165,7 @@ def spectrum(values: np.ndarray) -> str:
 
 def figure(name: str, label: str, drawn: Picture) -> str:
     """The charts of one initializer, and what they show."""
-    charts = [lengths_chart(drawn.lengths), histogram(drawn.weights), spectrum(drawn.singular)]
+    charts = [signal_chart(drawn.lengths), histogram(drawn.weights), spectrum(drawn.singular)]
     panels = "".join(f"<div class='chart'>{chart}</div>" for chart in charts)
     said = f"{label}: {drawn.network}{drawn.fitted}."
     return (
@@ -206,6 +207,17 @@ def entry(name: str, start: Rule | Scheme, options: dict) -> list[str]:
     return [*lines, figure(name, start.label, picture(start)), "```", ""]
 
 
+@contextmanager
+def _on_one_thread() -> Iterator[None]:
+    """Networks so small are done ten times sooner without threads that wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 class Initializers(SphinxDirective):
     """All rules, or all schemes, a section each."""
 
@@ -217,8 +229,9 @@ class Initializers(SphinxDirective):
         for file in Path(initlab.__file__).parent.joinpath("init").glob("*.py"):
             self.env.note_dependency(str(file))
         lines: list[str] = []
-        for name, start in REGISTRIES[wanted].items():
-            lines += entry(name, start, self.config.html_theme_options)
+        with _on_one_thread():
+            for name, start in REGISTRIES[wanted].items():
+                lines += entry(name, start, self.config.html_theme_options)
         holder = nodes.Element()
         with torch.random.fork_rng([]):
             self.state.nested_parse(

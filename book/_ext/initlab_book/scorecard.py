@@ -1,9 +1,13 @@
-"""`{scorecard}`, `{claims-table}` and `{verdicts}`: published claims as tiles, table and counts."""
+"""`{claims-marks}`, `{claims-table}`, `{verdicts}` and `{claims-file}`: views of published claims.
+
+Wording and bounds come from the registry, numbers from the published results.
+"""
 
 from __future__ import annotations
 
 import html
-import shutil
+import json
+from importlib.resources import files
 from typing import Any
 
 from docutils import nodes
@@ -18,6 +22,9 @@ from initlab_book.executed import published_path, study
 log = logging.getLogger(__name__)
 #: Where programs find the claims on the site.
 FILE = "_static/claims.json"
+#: What the table of all claims is filtered by: the rows' attribute, and its name for a reader.
+FILTERS = {"study": "Study", "verdict": "Verdict", "bound": "Whose bound", "asked": "Asked"}
+BOUNDS = {"source": "the source's", "ours": "ours"}
 
 
 class _OfClaims(SphinxDirective):
@@ -41,6 +48,12 @@ class _OfClaims(SphinxDirective):
             )
         return found
 
+    def chapters(self) -> dict[str, str]:
+        """Address of each study's chapter, from this page, in the order of the book."""
+        names = sorted(n for n in self.env.found_docs if "notebooks/" in n)
+        builder = self.env.app.builder
+        return {study(n): builder.get_relative_uri(self.env.docname, n) for n in names}
+
     def raw(self, markup: str) -> nodes.raw:
         return nodes.raw("", markup, format="html")
 
@@ -51,44 +64,61 @@ class _OfClaims(SphinxDirective):
         return f"<a href='{self.up()}{FILE}'>claims.json</a>"
 
 
-class Scorecard(_OfClaims):
-    """One tile per claim, under a line that counts the verdicts."""
+class Marks(_OfClaims):
+    """One row per chapter, one mark per claim."""
 
     def run(self) -> list[nodes.Node]:
-        """Give the tiles."""
+        """Give the rows."""
         found = self.published()
-        chapters = {study(name): name for name in self.env.found_docs if "notebooks/" in name}
-        tiles = "".join(self._tile(claim, chapters.get(claim["study"])) for claim in found)
+        rows = "".join(
+            self._row(name, address, [c for c in found if c["study"] == name])
+            for name, address in self.chapters().items()
+        )
         return [
             self.raw(
-                f"<p class='scorecard-summary'>{summary(found)} "
+                f"<p class='scorecard-summary'>{summary(found)}"
                 f"<span class='data'>{self.file_link()}</span></p>"
-                f"<ul class='scorecard'>{tiles}</ul>"
+                f"<table class='marks'><caption>Every claim, chapter by chapter</caption>"
+                f"<thead><tr><th scope='col'>Chapter</th><th scope='col'>Claims</th></tr></thead>"
+                f"<tbody>{rows}</tbody></table>"
             )
         ]
 
-    def _tile(self, claim: dict[str, Any], chapter: str | None) -> str:
-        name = html.escape(claim["id"])
-        if chapter:
-            target = self.env.app.builder.get_relative_uri(self.env.docname, chapter)
-            name = f"<a href='{target}#claim-{name}'>{name}</a>"
-        ours = claims.measured(claim["checks"][claim["headline"]])
+    def _row(self, name: str, address: str, found: list[dict[str, Any]]) -> str:
+        marks = "".join(mark(c, address) for c in found)
+        title = html.escape(claims.study(name).title if found else name)
         return (
-            f"<li class='tile {kind(claim['verdict'])}'>"
-            f"<p class='tile-head'><span class='tile-id'>{name}</span>"
-            f"{verdict(claim['verdict'])}</p>"
-            f"<p class='tile-statement'>{html.escape(claim['statement'])}</p>"
-            f"<dl><dt>Paper</dt><dd>{html.escape(claim['paper'])}</dd>"
-            f"<dt>Here</dt><dd>{ours}</dd></dl></li>"
+            f"<tr><th scope='row'><a href='{address}'>{title}</a></th>"
+            f"<td><ul class='mark-row'>{marks}</ul></td></tr>"
         )
 
 
 class ClaimsTable(_OfClaims):
-    """Every claim with its checks, as the chapters show it."""
+    """Every claim with its criteria, filtered by study, verdict and whose bound."""
 
     def run(self) -> list[nodes.Node]:
         """Give the table."""
-        return [self.raw(claims.table(self.published()))]
+        found, chapters = self.published(), self.chapters()
+        address = self.config.html_theme_options["repository_url"]
+        branch = self.config.html_theme_options.get("repository_branch", "main")
+        lines: dict[str, list[str]] = {}
+
+        def links(claim: dict[str, Any]) -> str:
+            name = claim["study"]
+            if name not in lines:
+                lines[name] = registry_text(name).splitlines()
+            at = next((i for i, s in enumerate(lines[name], 1) if _is_id(s, claim["id"])), 1)
+            parts = []
+            if name in chapters and claim["figure"]:
+                parts.append(f"<a href='{chapters[name]}#{claim['figure']}'>its figure</a>")
+            if name in chapters:
+                parts.append(f"<a href='{chapters[name]}#claim-{claim['id']}'>in its chapter</a>")
+            place = f"{address}/blob/{branch}/initlab/studies/{name}.toml#L{at}"
+            parts.append(f"<a href='{place}'>its entry in the registry</a>")
+            return f"<p class='claim-links'>{' · '.join(parts)}</p>"
+
+        script = f"<script type='module' src='{self.up()}_static/claims-filter.js'></script>"
+        return [self.raw(filters(found) + claims.table(found, links) + script)]
 
 
 class Verdicts(_OfClaims):
@@ -107,29 +137,72 @@ class ClaimsFile(_OfClaims):
         return [self.raw(f"<p>{self.file_link()}</p>")]
 
 
-def kind(verdict: str) -> str:
-    """The CSS class of a verdict."""
-    return verdict.replace(" ", "-")
+def registry_text(name: str) -> str:
+    """The registry of a study as it is written."""
+    return files("initlab.studies").joinpath(f"{name}.toml").read_text("utf8")
+
+
+def _is_id(line: str, name: str) -> bool:
+    return line.replace(" ", "") == f'id="{name}"'
+
+
+def filters(found: list[dict[str, Any]]) -> str:
+    """Choices for a table of claims; a script shows them and puts them to work."""
+    fields = []
+    for field, label in FILTERS.items():
+        values = {c["study"]: claims.study(c["study"]).title for c in found}
+        if field == "verdict":
+            values = {v: v for v in claims.VERDICTS if any(c["verdict"] == v for c in found)}
+        elif field == "bound":
+            values = BOUNDS
+        elif field == "asked":
+            values = {v: f"{v} the results" for v in sorted({c["asked"] for c in found})}
+        options = "".join(
+            f"<option value='{html.escape(v)}'>{html.escape(name)}</option>"
+            for v, name in values.items()
+        )
+        fields.append(
+            f"<label>{label} <select name='{field}'><option value=''>all</option>{options}"
+            "</select></label>"
+        )
+    return (
+        f"<form class='claims-filter' hidden>{''.join(fields)}"
+        f"<output>{len(found)} claims</output></form>"
+    )
+
+
+def mark(claim: dict[str, Any], address: str) -> str:
+    """A claim as a small sign that leads to its row; hollow where it was asked afterwards."""
+    name, verdict_ = html.escape(claim["id"]), claim["verdict"]
+    asked = ", asked afterwards" if claim["asked"] == "afterwards" else ""
+    told = html.escape(f"{claim['id']}, {verdict_}{asked}: {claim['statement']}", quote=True)
+    return (
+        f"<li><a class='mark {claims.kind(verdict_)} {claim['asked']}' "
+        f"href='{address}#claim-{name}' title='{told}' aria-label='{told}'></a></li>"
+    )
 
 
 def verdict(name: str) -> str:
     """A verdict as a coloured word; its sign comes with the class, so colour is not alone."""
-    return f"<span class='verdict {kind(name)}'>{name}</span>"
+    return f"<span class='verdict {claims.kind(name)}'>{name}</span>"
 
 
 def summary(found: list[dict[str, Any]]) -> str:
-    """How many claims met which verdict; that none failed is said as well.
+    """How many claims met which verdict, those registered before their results alone.
 
-    >>> "<b>0</b> <span class='verdict not-reproduced'>" in summary([])
-    True
+    >>> summary([])
+    '<span>0 claims registered before the results</span>'
     """
-    counts = {name: sum(c["verdict"] == name for c in found) for name in claims.VERDICTS}
+    before = [c for c in found if c["asked"] == "before"]
     parts = [
         f"<span><b>{n}</b> {verdict(name)}</span>"
-        for name, n in counts.items()
-        if n or name == "not reproduced"
+        for name, n in claims.counts(before).items()
+        if n or (before and name == claims.NOT)
     ]
-    return " ".join([f"<span>{len(found)} claim{'s' * (len(found) != 1)}</span>", *parts])
+    after = len(found) - len(before)
+    told = f"{len(before)} claim{'s' * (len(before) != 1)} registered before the results"
+    later = f"<span>{after} asked afterwards, not counted</span>" if after else ""
+    return " ".join(filter(None, [f"<span>{told}</span>", *parts, later]))
 
 
 def _publish_file(app: Sphinx, exception: Exception | None) -> None:
@@ -137,12 +210,13 @@ def _publish_file(app: Sphinx, exception: Exception | None) -> None:
     if exception is None and app.builder.format == "html" and path.is_file():
         target = app.outdir / FILE
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)
+        known = json.dumps(claims.published(path), indent=1, ensure_ascii=False)
+        target.write_text(known + "\n", encoding="utf8")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directives and the file."""
-    app.add_directive("scorecard", Scorecard)
+    app.add_directive("claims-marks", Marks)
     app.add_directive("claims-table", ClaimsTable)
     app.add_directive("claims-file", ClaimsFile)
     app.add_directive("verdicts", Verdicts)

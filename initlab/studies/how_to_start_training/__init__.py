@@ -1,0 +1,73 @@
+"""How to start training (Hanin & Rolnick 2018): chapter 1 of the book.
+
+`grid` says what is run, `signal` and `starts` give the frames of figures and tables, `judge` the
+estimates for the claims in `how-to-start-training.toml`.
+"""
+
+from __future__ import annotations
+
+from initlab.studies.how_to_start_training.grid import (
+    DECAYS,
+    FAMILIES,
+    NARROW,
+    NU_2,
+    STUDY,
+    SWAPPED,
+    grid,
+    spread_depths,
+    swapped_depths,
+)
+from initlab.studies.how_to_start_training.judge import BEHIND, judge
+from initlab.studies.how_to_start_training.settings import PRESETS, Settings
+from initlab.studies.how_to_start_training.signal import (
+    biases,
+    dead,
+    exact_spread,
+    figure_1a,
+    figure_2a,
+    figure_4,
+    ratio_variances,
+    spread,
+    square_spread,
+)
+from initlab.studies.how_to_start_training.starts import (
+    figure_1b,
+    figure_2b,
+    figure_3,
+    order_ratios,
+    overflow,
+    swapped,
+    swapped_ratios,
+)
+
+__all__ = [
+    "BEHIND",
+    "DECAYS",
+    "FAMILIES",
+    "NARROW",
+    "NU_2",
+    "PRESETS",
+    "STUDY",
+    "SWAPPED",
+    "Settings",
+    "biases",
+    "dead",
+    "exact_spread",
+    "figure_1a",
+    "figure_1b",
+    "figure_2a",
+    "figure_2b",
+    "figure_3",
+    "figure_4",
+    "grid",
+    "judge",
+    "order_ratios",
+    "overflow",
+    "ratio_variances",
+    "spread",
+    "spread_depths",
+    "square_spread",
+    "swapped",
+    "swapped_depths",
+    "swapped_ratios",
+]

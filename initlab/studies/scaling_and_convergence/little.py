@@ -1,0 +1,88 @@
+"""Few training images, all of them learned, from small and large starts: C-10."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+
+from initlab import claims
+from initlab.claims import Estimate
+from initlab.studies.contract import Results
+from initlab.studies.scaling_and_convergence.ends import by_scale, ends, mean_with_ends
+from initlab.studies.scaling_and_convergence.networks import images, relu_net, scaled, trained
+from initlab.studies.scaling_and_convergence.settings import Settings
+from initlab.sweep import Run
+from initlab.train import Adam, Budget
+
+SCALES = (0.3, 1.0, 3.0)
+#: Training images in the registry.
+REGISTERED = (100, 300, 1000, 3000)
+
+
+def counts(s: Settings) -> tuple[int, ...]:
+    """Training images."""
+    return (32, 64) if s.smoke else REGISTERED
+
+
+@lru_cache
+def runs(s: Settings) -> dict[int, list[Run]]:
+    """Scale × seed by number of images, trained until 99.5 % of them are learned."""
+    return {
+        n: trained(
+            s,
+            relu_net(s, 2, 2 * s.width),
+            map(scaled, SCALES),
+            on=images(s, n, tests=360 if s.smoke else 10_000),
+            optimizers=[Adam()],
+            budget=Budget(epochs=6 * s.epochs, batch_size=s.batch_size, fitted=0.995),
+            seeds=s.more_seeds,
+        )
+        for n in counts(s)
+    }
+
+
+def cells(results: Results[Settings]) -> dict[tuple[int, float], pd.DataFrame]:
+    """Trainings by number of images and scale, in the order of their seeds."""
+    return {
+        (n, scale): ends(results, cell).sort_values("seed")
+        for n, group in runs(results.settings).items()
+        for scale, cell in zip(SCALES, by_scale(group).values(), strict=True)
+    }
+
+
+def frame(results: Results[Settings]) -> pd.DataFrame:
+    """Test accuracy in percent, with its interval, and mean epochs, by `images` and `scale`."""
+    return pd.DataFrame(
+        [
+            {"images": n, "scale": f"scale {scale:g}"}
+            | mean_with_ends(100 * x.test_accuracy)
+            | {"epochs": x.epochs.mean()}
+            for (n, scale), x in cells(results).items()
+        ]
+    )
+
+
+def slopes(results: Results[Settings], n: int) -> np.ndarray:
+    """Points of test accuracy per decade of scale, one per seed, (seeds,)."""
+    found = cells(results)
+    accuracy = np.stack([100 * found[n, scale].test_accuracy.to_numpy() for scale in SCALES])
+    return np.polyfit(np.log10(SCALES), accuracy, 1)[0]
+
+
+def estimates(results: Results[Settings]) -> dict[str, Estimate]:
+    """Of the criteria of C-10."""
+    found, cell = {}, cells(results)
+    for n in REGISTERED:
+        small, large = cell.get((n, SCALES[0])), cell.get((n, SCALES[-1]))
+        found[f"C-10a.{n}"] = (
+            claims.unknown()
+            if small is None or large is None
+            else claims.paired(100 * small.test_accuracy, 100 * large.test_accuracy)
+        )
+    fewest = min(cell.values(), key=lambda x: x.reached.mean())
+    found["C-10a.learned"] = claims.share(fewest.reached > 0)
+    few, many = counts(results.settings)[0], counts(results.settings)[-1]
+    found["C-10b.slope"] = claims.paired(slopes(results, few), slopes(results, many))
+    return found
