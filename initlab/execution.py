@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
-from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
+from nbclient.util import run_sync
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import Engine, NotebookExecutionManager, papermill_engines
+from papermill.log import logger
 from traitlets.config import Config
 
 #: Name of the engine with which papermill is to run.
@@ -18,9 +22,30 @@ LONGEST = 90
 #: Threads that wait for each other sleep. By default they keep a core busy meanwhile, and where
 #: other programs want it, most of a chapter's time goes there.
 ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
+#: Seconds in which a kernel that has answered comes to rest.
+PATIENCE = 5
 
 
-class SavedOnce(NBClientEngine):
+class Client(PapermillNotebookClient):
+    """papermill's own client, but that it ends its kernel when that is idle.
+
+    A kernel is interrupted before it is told to end. Between its last answer and its rest it would
+    take that for Ctrl-C, and say so.
+    """
+
+    def set_widgets_metadata(self) -> None:
+        """Wait for the kernel's rest: this is what comes before its end."""
+        super().set_widgets_metadata()
+        with suppress(Empty):
+            while not self._rests(run_sync(self.kc.get_iopub_msg)(timeout=PATIENCE)):
+                pass
+
+    @staticmethod
+    def _rests(message: dict[str, Any]) -> bool:
+        return message["content"].get("execution_state") == "idle"
+
+
+class SavedOnce(Engine):
     """papermill's own engine, but that the copy is saved at the end, however that comes.
 
     papermill saves all of it twice for each cell, which takes a fifth of a chapter's time.
@@ -28,12 +53,29 @@ class SavedOnce(NBClientEngine):
 
     @classmethod
     def execute_managed_notebook(
-        cls, nb_man: NotebookExecutionManager, kernel_name: str, **options: Any
+        cls,
+        nb_man: NotebookExecutionManager,
+        kernel_name: str,
+        *,
+        start_timeout: float,
+        execution_timeout: float | None,
+        config: Config,
+        on_cell_execute: Callable[..., None],
+        **_: Any,
     ) -> None:
-        """See `papermill.engines.NBClientEngine`."""
+        """See `papermill.engines.Engine`."""
         out, nb_man.output_path = nb_man.output_path, None
+        client = Client(
+            nb_man,
+            kernel_name=kernel_name,
+            startup_timeout=start_timeout,
+            timeout=execution_timeout,
+            config=config,
+            on_cell_execute=on_cell_execute,
+            log=logger,
+        )
         try:
-            super().execute_managed_notebook(nb_man, kernel_name, **options)
+            client.execute()
         finally:
             nb_man.output_path = out
 

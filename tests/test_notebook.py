@@ -118,6 +118,27 @@ def test_a_kernel_opens_no_port_and_does_not_warn(tmp_path, monkeypatch, capfd):
     assert printed(out).split() == ["tcp", "ACTIVE"]
 
 
+SLOW_TO_REST = """
+import inspect, time
+handlers = get_ipython().kernel.shell_handlers
+answer = handlers["kernel_info_request"]
+
+async def answer_and_linger(*message):
+    answered = answer(*message)
+    if inspect.isawaitable(answered):
+        await answered
+    time.sleep(1)
+
+handlers["kernel_info_request"] = answer_and_linger
+"""
+
+
+@pytest.mark.notebook
+def test_a_kernel_that_still_works_is_not_interrupted(tmp_path, capfd):
+    run(tiny(tmp_path, SLOW_TO_REST), tmp_path / "copy.ipynb", {})
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.notebook
 def test_a_copy_is_saved_once_and_whole_where_a_cell_stops(tmp_path, monkeypatch):
     saved = []
