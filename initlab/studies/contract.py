@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Generic, Protocol, TypeVar
 
 import pandas as pd
@@ -39,8 +40,13 @@ class Results(Generic[S]):
     def cost(self, *names: str) -> tuple[int, float]:
         """Networks in some sweeps, and the core-seconds that they took."""
         runs = {sweep.key(run): run for name in names for run in self.grid[name]}
-        rows = self.frame[self.frame.key.isin(runs)].drop_duplicates("key")
-        return sum(run.networks for run in runs.values()), float(rows.seconds.sum())
+        seconds = self._seconds[self._seconds.index.isin(runs)]
+        return sum(run.networks for run in runs.values()), float(seconds.sum())
+
+    @cached_property
+    def _seconds(self) -> pd.Series:
+        """Core-seconds that each run took, by its key."""
+        return self.frame.drop_duplicates("key").set_index("key").seconds
 
 
 class StudyModule(Protocol[S]):

@@ -94,7 +94,7 @@ class Run:
                     raise ValueError(f"{name} is for runs that train: this one has no budget")
         if self.stages is not None and self.budget is not None:
             check_stages([self.stages], self.budget)
-            self.stages.method.changes(_layers(self.model), 0, self.stages.count)  # refuses layers
+            _check_layers(self.model, self.stages.method, self.stages.count)
         if self.start is not None:
             before, here = (to_plain(r.model) for r in (self.start.run, self))
             outputs = before.pop("outputs", 0), here.pop("outputs", 0)
@@ -111,6 +111,12 @@ class Run:
 def _layers(model: Model) -> nn.Module:
     """A module of the model without values."""
     return model.build("meta")
+
+
+@lru_cache(maxsize=256)
+def _check_layers(model: Model, method: Method, stages: int) -> None:
+    """Refuse a method that asks for layers which the model has not."""
+    method.changes(_layers(model), 0, stages)
 
 
 @spec
