@@ -35,7 +35,7 @@ def fingerprint() -> str:
         for path in sorted(PACKAGE.glob(pattern)):
             digest.update(path.relative_to(PACKAGE).as_posix().encode())
             digest.update(path.read_bytes())
-    digest.update(json.dumps(versions()).encode())
+    digest.update(json.dumps(versions(MADE_BY)).encode())
     return digest.hexdigest()
 
 

@@ -42,7 +42,7 @@ def stretch(scales: np.ndarray, works: np.ndarray) -> float:
         works: of each, whether it does, (scales,).
 
     >>> stretch(np.array([0.5, 1.0, 2.0]), np.array([True, True, False]))
-    1.0
+    1.5
     """
     at = np.log2(scales)
     edges = np.concatenate([at[:1], (at[1:] + at[:-1]) / 2, at[-1:]])
