@@ -86,8 +86,9 @@ def test_imports_point_down(name):
         assert not wrong, f"{path.name} imports {wrong}"
 
 
-#: What makes graphs, serves the book or runs on a cluster may need an extra from its first line.
+#: What makes graphs, serves the book or is papermill's may need an extra from its first line.
 WITH_EXTRAS = {"initlab.live." + name for name in ("trace", "join", "graphs", "server")}
+WITH_EXTRAS.add("initlab.execution")
 EXTRAS = ("torchvision", "onnx", "onnxscript", "papermill", "yaml", "jupyter_server", "ray", "jax")
 
 
