@@ -16,6 +16,7 @@ LAYERS = [
         "spec",
         "files",
         "packaged",
+        "tree",
         "pictures",
         "data",
         "augment",
