@@ -20,6 +20,7 @@ from initlab.models.densenet import DenseNet
 from initlab.models.mlp import MLP, LogisticRegression, ResidualBlock, ResidualMLP
 from initlab.models.mobilenet import MobileNetV2
 from initlab.models.module import ModuleModel
+from initlab.models.network import Network, call
 from initlab.models.resnet import PreActResNet18, ResNet18
 from initlab.models.resnet9 import ResNet9
 from initlab.models.stacked import Params, Tap
@@ -35,6 +36,7 @@ Model: TypeAlias = (
     | PreActResNet18
     | MobileNetV2
     | DenseNet
+    | Network
 )
 
 
@@ -57,6 +59,7 @@ __all__ = [
     "MobileNetV2",
     "Model",
     "ModuleModel",
+    "Network",
     "Params",
     "PreActResNet18",
     "ResNet9",
@@ -65,5 +68,6 @@ __all__ = [
     "ResidualMLP",
     "Tap",
     "activation",
+    "call",
     "parameter_count",
 ]
