@@ -20,7 +20,7 @@ from initlab.reinit import Stages
 from initlab.sweep.execute import FITTED_ON, execute
 from initlab.sweep.groups import epochs, groups, samples, taught
 from initlab.sweep.runs import Run, by_key
-from initlab.train import Budget, fit
+from initlab.train import Budget, family, fit
 from initlab.train.memory import group_bytes
 
 #: Steps of a fitted start that are timed; the first of them are not.
@@ -121,7 +121,7 @@ def _shape(run: Run) -> tuple:
     if run.budget is None:
         return run.model, run.measure, run.networks, run.data, _fitted(run)
     stages = None if run.stages is None else run.stages.alike
-    kind = run.model, run.budget, type(run.optimizer), samples(run), run.augment, run.curves
+    kind = run.model, run.budget, family(run.optimizer), samples(run), run.augment, run.curves
     return *kind, stages
 
 

@@ -26,7 +26,6 @@ from initlab.reinit import Method, Stages
 from initlab.spec import flat, from_plain, key, spec, to_plain
 from initlab.train import (
     SGD,
-    Adam,
     Budget,
     ConstantRate,
     CrossEntropy,
@@ -80,11 +79,12 @@ class Run:
             raise ValueError("networks are measured on an image of data, or without data")
         if isinstance(self.init, Scheme) and self.init.needs_batch and self.data is None:
             raise ValueError(f"{self.init.label} looks at data: its runs need some, data=Data(…)")
-        kind = "adam" if isinstance(self.optimizer, Adam) else "sgd"
-        if isinstance(self.init, MuP) and self.budget and self.init.optimizer != kind:
+        rates = self.optimizer.mup
+        if isinstance(self.init, MuP) and self.budget and self.init.optimizer != rates:
             raise ValueError(
                 f"μP's rates are those of {self.init.optimizer!r}, but the run trains by "
-                f"{type(self.optimizer).__name__}: give MuP(optimizer={kind!r})"
+                f"{type(self.optimizer).__name__}: "
+                + (f"give MuP(optimizer={rates!r})" if rates else "μP has no rates for it")
             )
         if self.networks < 1:
             raise ValueError(f"networks must be ≥ 1, not {self.networks}")

@@ -6,7 +6,18 @@ from initlab.train.budget import STATISTICS, Budget, Curves, Outcome
 from initlab.train.evaluate import accuracy
 from initlab.train.fit import fit
 from initlab.train.loss import ClippedCrossEntropy, CrossEntropy, Loss
-from initlab.train.optim import LARS, SGD, Adam, AdamW, Optimizer, Step, family
+from initlab.train.optim import (
+    LARS,
+    SGD,
+    Adam,
+    AdamW,
+    Lion,
+    Muon,
+    Optimizer,
+    Step,
+    StepState,
+    family,
+)
 from initlab.train.schedule import ConstantRate, Cosine, Schedule, StepDecay
 from initlab.train.staged import check_stages
 
@@ -22,12 +33,15 @@ __all__ = [
     "Cosine",
     "CrossEntropy",
     "Curves",
+    "Lion",
     "Loss",
+    "Muon",
     "Optimizer",
     "Outcome",
     "Schedule",
     "Step",
     "StepDecay",
+    "StepState",
     "accuracy",
     "check_stages",
     "family",

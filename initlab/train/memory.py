@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from math import prod
 
 import torch
 from torch import Tensor
 
 from initlab.models import Model, ModuleModel, parameter_count
 from initlab.train.loss import CrossEntropy
-from initlab.train.optim import SGD, Adam, Optimizer
+from initlab.train.optim import SGD, Optimizer
 
 #: Bytes that the networks of a stacked group use at each step and that should stay in the cache.
 CACHE = 48 * 2**20
@@ -46,6 +47,14 @@ def activation_bytes(model: Model, batch_size: int) -> int:
     return sum(kept.values())
 
 
+@lru_cache
+def state_bytes(model: Model, optimizer: Optimizer) -> int:
+    """Bytes that the optimizer of one network remembers of its parameters."""
+    shapes = {name: tuple(p.shape) for name, p in model.build("meta").named_parameters()}
+    slots = optimizer.slots(shapes)
+    return sum(4 * n * prod(shape) for n, shape in zip(slots, shapes.values(), strict=True))
+
+
 def group_bytes(
     model: Model,
     batch_size: int,
@@ -58,9 +67,7 @@ def group_bytes(
     of the optimizer, one batch of its own, what autograd keeps, and a teacher for each if they have
     one. What libraries hold on a GPU for themselves is not among them.
     """
-    momentum = not isinstance(optimizer, Adam) and optimizer.momentum > 0
-    state = 2 if isinstance(optimizer, Adam) else int(momentum)
-    weights = 4 * parameter_count(model) * (2 + state + teacher)
+    weights = 4 * parameter_count(model) * (2 + teacher) + state_bytes(model, optimizer)
     batch = 4 * batch_size * torch.Size(model.input_shape).numel()
     # Networks that are computed one after the other keep the activations of one at a time.
     one = activation_bytes(model, batch_size)

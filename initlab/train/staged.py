@@ -15,7 +15,6 @@ from initlab.reinit import Stages, change, insert, restart_statistics
 from initlab.train.budget import Budget, Outcome
 from initlab.train.group import EVALUATED, Rows, Stacked
 from initlab.train.loss import CrossEntropy, Lesson, Loss, Taught
-from initlab.train.optim import Step
 
 #: θ′ of a network, by name: called with its number and the stage that begins (from 1).
 Fresh = Callable[[int, int], Mapping[str, Tensor]]
@@ -78,15 +77,15 @@ class Staged:
     def _named(group: Stacked | Rows) -> list[tuple[str, Tensor]]:
         return list(zip(group.names, group.theta, strict=True))
 
-    def begin(self, step: int, group: Stacked | Rows, update: Step) -> None:
-        """Where a stage ends at `step` and another begins, begin it."""
+    def begin(self, step: int, group: Stacked | Rows, reset: Callable[[], None]) -> None:
+        """Where a stage ends at `step` and another begins, begin it; `reset` is the optimizer's."""
         if step not in self.ends[:-1]:
             return
         self.stage = self.ends.index(step) + 1
         if self.shared.teacher is not None:
             self.teacher = group.copy()
         if self.shared.optimizer == "fresh":
-            update.reset()
+            reset()
         for row, own in enumerate(self.stages):
             at = self.stage, own.count
             change(

@@ -26,6 +26,7 @@ from initlab.train.notes import Notes
 from initlab.train.optim import Optimizer, Step
 from initlab.train.schedule import Schedule
 from initlab.train.staged import Fresh, Staged
+from initlab.tree import take
 
 #: How far below the goal an accuracy on 500 or more examples must lie for the whole set not to
 #: be asked: about four standard errors.
@@ -67,7 +68,8 @@ class Training:
         self.group = Rows(model, params) if hooked else grouped(model, params, precision)
         own = [rates.get(name, 1.0) for name in self.group.names]
         same = all(isinstance(rate, float) and rate == 1 for rate in own)
-        self.update = Step(optimizers, self.group.theta, None if same else own)
+        self.update = Step(optimizers, self.group.names, None if same else own)
+        self.state = self.update.begin(self.group.theta)
         self.batches = Batches(data.train, budget.batch_size, orders, augment, image)
         R, per_epoch = len(optimizers), self.batches.steps
         self.staged, self.last = None, per_epoch * budget.epochs
@@ -112,7 +114,7 @@ class Training:
         for epoch in range(last // per_epoch):
             if self.alive:
                 if self.staged:
-                    self.staged.begin(epoch * per_epoch, self.group, self.update)
+                    self.staged.begin(epoch * per_epoch, self.group, self._reset)
                 self.batches.shuffle()
                 self.total.zero_()
             for i in range(per_epoch):
@@ -125,12 +127,12 @@ class Training:
                 if self.replayed is not None and not pulls:
                     self.losses = self.replayed(self._on_device(factor), *self._batch(i))
                 elif isinstance(self.group, Dense) and self.descends and not pulls:
-                    times = self.update.times(factor, len(self.alive))
+                    times = self.update.times(self.state, factor, len(self.alive))
                     self.losses = self.group.step(*self._samples(i), times)
                 else:
                     grads = self._gradients(*self.batches.batch(i))
                     self.notes.pull(step + 1, grads)
-                    self.update(self.group.theta, grads, factor)
+                    self.update(self.state, self.group.theta, grads, factor)
                 if self.budget.patience is not None:
                     self.total += self.losses
                 self._look(step + 1)
@@ -171,8 +173,11 @@ class Training:
         """One step on the device alone, which can be captured; its losses."""
         x, y = self.batches.of(*batch) if len(batch) == 1 else batch
         grads = self._gradients(x, y)
-        self.update(self.group.theta, grads, factor)
+        self.update(self.state, self.group.theta, grads, factor)
         return self.losses
+
+    def _reset(self) -> None:
+        self.update.reset(self.state)
 
     def _on_device(self, factor: float) -> Tensor:
         """A factor on the rate where a captured step can read it."""
@@ -241,7 +246,7 @@ class Training:
             self.alive = []
             return
         self.group.keep(kept)
-        self.update.keep(kept)
+        self.state = take(self.state, kept)
         self.batches.keep(kept)
         if self.staged:
             self.staged.keep(kept)
