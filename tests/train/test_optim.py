@@ -291,6 +291,16 @@ def test_a_step_that_is_reset_remembers_nothing(name, start):
 
 
 @EVERY
+def test_how_a_kernel_lies_in_memory_does_not_matter(name, start):
+    optimizers, (theta, grads) = CASES[name][0], start
+    last = [
+        [t.movedim(2, -1).contiguous().movedim(-1, 2) if t.dim() == 5 else t for t in ts]
+        for ts in (theta, *grads)
+    ]
+    close(trained(optimizers, last[0], last[1:]), trained(optimizers, theta, grads))
+
+
+@EVERY
 def test_what_descends_steps_along_the_gradient(name, start):
     optimizers, (theta, grads) = CASES[name][0], start
     step = Step(optimizers, SHAPES)
