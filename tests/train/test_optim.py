@@ -98,7 +98,7 @@ class TorchMuon:
             weight_decay=o.weight_decay,
             momentum=o.momentum,
             nesterov=o.nesterov,
-            ns_steps=o.steps,
+            ns_steps=o.ns_steps,
             adjust_lr_fn=o.adjust_lr,
         )
         others = [p for n, p in params.items() if n not in HIDDEN]
@@ -157,7 +157,7 @@ CASES = {
         TorchMuon,
     ),
     "muon, spectral": (
-        [Muon(lr, steps=3, adjust_lr="spectral_unclamped") for lr in (0.1, 0.02, 0.01)],
+        [Muon(lr, ns_steps=3, adjust_lr="spectral_unclamped") for lr in (0.1, 0.02, 0.01)],
         TorchMuon,
     ),
 }
@@ -357,7 +357,7 @@ def test_it_is_the_same_from_json(name):
         (SGD(momentum=0.9), SGD(momentum=0.9, nesterov=True)),
         (Adam(), AdamW()),
         (SGD(), LARS()),
-        (Muon(), Muon(steps=6)),
+        (Muon(), Muon(ns_steps=6)),
         (Muon(), Muon(adam=("*.query",))),
     ],
 )
@@ -421,7 +421,7 @@ def test_orthogonalized_matrices_are_nearly_so(shape, generator, device):
     ("wrong", "error", "says"),
     [
         (lambda: SGD(nesterov=True), ValueError, "SGD: nesterov needs momentum > 0, not 0"),
-        (lambda: Muon(steps=0), ValueError, "Muon: steps must be ≥ 1, not 0"),
+        (lambda: Muon(ns_steps=0), ValueError, "Muon: ns_steps must be ≥ 1, not 0"),
         (
             lambda: Muon(adjust_lr="sqrt"),
             ValueError,

@@ -88,8 +88,10 @@ class Optimizer:
             theta: the parameter, (R, *shape).
             grad: the gradient of each network's loss, (R, *shape); may be overwritten.
             slots: state of the parameter, (R, *shape) each, zeros before the first step.
-            n: the optimizers' fields, see `Numbers`. Rates are already multiplied by the
-                schedule's factor and by the parameter's own.
+            n: the optimizers' fields by name. A number is a float for all networks or a tensor of
+                one for each, (R, 1, …), that broadcasts over `theta`; rates are multiplied already
+                by the schedule's factor and by the parameter's own. All other fields are as they
+                are.
             count: number of this step, from 1; a tensor where steps are captured as a CUDA graph.
         """
         raise NotImplementedError

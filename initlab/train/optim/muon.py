@@ -36,22 +36,22 @@ COEFFICIENTS = 3.4445, -4.7750, 2.0315
 class Muon(Optimizer):
     """Momentum, orthogonalized by Newton–Schulz steps (Jordan et al. 2024); the rest by AdamW.
 
-    For a hidden matrix: m ← μ m + (1 − μ) g, O = the orthogonal factor of m (with `nesterov`, of
-    μ m + (1 − μ) g) up to singular values of about 0.7 to 1.2, θ ← (1 − lr·λ) θ − lr·a(shape) O.
-    As `torch.optim.Muon` does it, but for float32 in place of bfloat16. A kernel is the matrix of
-    its flattened output channels.
+    For a hidden matrix: m ← μ m + (1 − μ) g, O = `orthogonalized` m (with `nesterov`, that of
+    μ m + (1 − μ) g), θ ← (1 − lr·λ) θ − lr·a(shape) O. As `torch.optim.Muon` does it, but in
+    float32 in place of bfloat16. A kernel is a matrix with a row for each output channel.
 
-    By AdamW, at `adam_lr`, go all parameters that are not hidden matrices: those that are vectors
-    when they are flattened so (biases, gains, a class token); the first and the last of the others,
-    in the order of the network's parameters, if `ends`; and those whose name `adam` matches. A
-    network whose head shares the matrix of its embedding needs `ends=False`.
+    By AdamW, at `adam_lr`, go all parameters that are no hidden matrices: those with a single row
+    or column (biases, gains, a class token); of the others, if `ends`, the first and the last in
+    the network's order, its input and output layer; and those whose name a pattern of `adam`
+    matches, by default embeddings. A network whose head shares the matrix of its embedding needs
+    `ends=False`.
 
     Args:
         lr: learning rate of hidden matrices, > 0.
         momentum: μ, in [0, 1).
         nesterov: whether the newest gradient counts once more.
         weight_decay: λ ≥ 0, decoupled, for all parameters.
-        steps: of Newton–Schulz, ≥ 1.
+        ns_steps: steps of Newton–Schulz, ≥ 1.
         adjust_lr: a(shape), one of "original", √max(1, m/n); "match_rms_adamw", 0.2 √max(m, n);
             "spectral_unclamped", √(m/n), for a matrix (m, n).
         adam_lr: learning rate of all other parameters, > 0.
@@ -69,7 +69,7 @@ class Muon(Optimizer):
     momentum: float = 0.95
     nesterov: bool = True
     weight_decay: float = 0.0
-    steps: int = 5
+    ns_steps: int = 5
     adjust_lr: str = "original"
     adam_lr: float = 0.0003
     beta1: float = 0.9
@@ -90,8 +90,8 @@ class Muon(Optimizer):
     def __post_init__(self) -> None:
         """Refuse no steps and unknown adjustments, beside what `Optimizer` refuses."""
         super().__post_init__()
-        if self.steps < 1:
-            raise ValueError(f"Muon: steps must be ≥ 1, not {self.steps}")
+        if self.ns_steps < 1:
+            raise ValueError(f"Muon: ns_steps must be ≥ 1, not {self.ns_steps}")
         if self.adjust_lr not in ADJUST_LR:
             raise ValueError(
                 f"Muon: unknown adjust_lr {self.adjust_lr!r}; known: {', '.join(ADJUST_LR)}"
@@ -115,13 +115,16 @@ class Muon(Optimizer):
         (m,) = slots
         m.lerp_(grad, 1 - n["momentum"])
         along = grad.lerp_(m, n["momentum"]) if n["nesterov"] else m
-        step = orthogonalized(along.flatten(2), n["steps"]).view(theta.shape)
+        step = orthogonalized(along.flatten(2), n["ns_steps"]).view(theta.shape)
         shrink(theta, n)
         add(theta, step, -n["lr"] * ADJUST_LR[n["adjust_lr"]](*_flat(theta.shape[1:])))
 
 
 def orthogonalized(matrices: Tensor, steps: int) -> Tensor:
-    """Newton–Schulz iteration: U V* of matrices U S V*, with singular values of about 0.7 to 1.2.
+    """Newton–Schulz iteration: of matrices U S Vᵀ about U Vᵀ.
+
+    After five steps singular values are 0.68 to 1.20, but for those that were less than 0.3 % of
+    their matrix's Frobenius norm: they are smaller still.
 
     Args:
         matrices: (R, m, n).
