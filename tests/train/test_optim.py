@@ -5,35 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import fields, replace
-from inspect import getsource
 from math import inf, nan, nextafter
-from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
-import initlab
-from initlab.init import HeNormal
 from initlab.models import MLP, ResNet9
-from initlab.spec import canonical, from_plain, spec, to_plain
-from initlab.train import LARS, SGD, Adam, AdamW, Budget, Lion, Muon, Optimizer, Step, family
+from initlab.spec import canonical, from_plain, to_plain
+from initlab.train import LARS, SGD, Adam, AdamW, Muon, Optimizer, Step, family
 from initlab.train.memory import state_bytes
-from initlab.train.optim.muon import orthogonalized
 from initlab.tree import leaves, take
+from tests.train.references import CASES, SHAPES, TorchMuon
 
-SHAPES = {
-    "first.weight": (4, 3),
-    "first.bias": (4,),
-    "conv.weight": (2, 3, 3, 3),
-    "gain": (),
-    "tall.weight": (7, 4),
-    "wide.weight": (3, 5),
-    "head.weight": (2, 4),
-}
-#: What Muon is to take for hidden matrices.
-HIDDEN = ("conv.weight", "tall.weight", "wide.weight")
 STEPS = 20
+EVERY = pytest.mark.parametrize("name", CASES)
 
 
 def subclasses(cls: type) -> Iterator[type]:
@@ -42,126 +28,6 @@ def subclasses(cls: type) -> Iterator[type]:
 
 
 CLASSES = {c for c in subclasses(Optimizer) if c.__module__.startswith("initlab.")}
-
-
-class Plain:
-    """A reference for each parameter alone, from `one(w, g, state)`, which gives the new w."""
-
-    def __init__(self, params: dict[str, Tensor]) -> None:
-        self.params, self.state = params, {name: {} for name in params}
-
-    def step(self) -> None:
-        for name, p in self.params.items():
-            p.data.copy_(self.one(p.data, p.grad, self.state[name]))
-
-
-class PlainLARS(Plain):
-    """You et al. 2017: w ← w − v, v ← m v + γ η ‖w‖ / (‖g‖ + β‖w‖) (g + β w), tensor by tensor."""
-
-    def __init__(self, o: LARS, params: dict[str, Tensor]) -> None:
-        super().__init__(params)
-        self.o = o
-
-    def one(self, w, g, state):
-        o, rate = self.o, self.o.lr
-        if w.dim() > 1:
-            rate = o.lr * o.trust * w.norm() / (g.norm() + o.weight_decay * w.norm())
-            g = g + o.weight_decay * w
-        state["v"] = o.momentum * state.get("v", 0) + rate * g
-        return w - state["v"]
-
-
-class PlainLion(Plain):
-    """Chen et al. 2023, algorithm 2."""
-
-    def __init__(self, o: Lion, params: dict[str, Tensor]) -> None:
-        super().__init__(params)
-        self.o = o
-
-    def one(self, w, g, state):
-        o, m = self.o, state.get("m", torch.zeros_like(w))
-        c = o.beta1 * m + (1 - o.beta1) * g
-        state["m"] = o.beta2 * m + (1 - o.beta2) * g
-        return w - o.lr * (torch.sign(c) + o.weight_decay * w)
-
-
-class TorchMuon:
-    """`torch.optim.Muon` on flattened hidden matrices, in float32; AdamW on all else."""
-
-    def __init__(self, o: Muon, params: dict[str, Tensor]) -> None:
-        self.hidden = {
-            p: p.detach().flatten(1).requires_grad_() for n, p in params.items() if n in HIDDEN
-        }
-        self.muon = torch.optim.Muon(
-            self.hidden.values(),
-            lr=o.lr,
-            weight_decay=o.weight_decay,
-            momentum=o.momentum,
-            nesterov=o.nesterov,
-            ns_steps=o.ns_steps,
-            adjust_lr_fn=o.adjust_lr,
-        )
-        others = [p for n, p in params.items() if n not in HIDDEN]
-        betas = o.beta1, o.beta2
-        self.adam = torch.optim.AdamW(others, o.adam_lr, betas, o.eps, o.weight_decay)
-
-    def step(self) -> None:
-        for p, flat in self.hidden.items():
-            flat.grad = p.grad.flatten(1)
-        self.muon.step()
-        self.adam.step()
-
-
-def torch_sgd(o: SGD, params: dict[str, Tensor]):
-    return torch.optim.SGD(
-        params.values(), o.lr, o.momentum, weight_decay=o.weight_decay, nesterov=o.nesterov
-    )
-
-
-def torch_adam(o: Adam, params: dict[str, Tensor]):
-    make = torch.optim.AdamW if o.decoupled else torch.optim.Adam
-    return make(params.values(), o.lr, (o.beta1, o.beta2), o.eps, o.weight_decay)
-
-
-#: Optimizers of one family with numbers of their own, and the reference of each.
-CASES = {
-    "sgd": ([SGD(0.1), SGD(0.01), SGD(0.2)], torch_sgd),
-    "momentum and L2": (
-        [SGD(0.1, momentum=0.9, weight_decay=0.01), SGD(0.02), SGD(0.3, momentum=0.5)],
-        torch_sgd,
-    ),
-    "nesterov": (
-        [SGD(0.1, momentum=m, nesterov=True, weight_decay=0.01) for m in (0.9, 0.5, 0.1)],
-        torch_sgd,
-    ),
-    "adam": (
-        [Adam(0.01), Adam(0.1, beta1=0.5, beta2=0.9), Adam(0.02, eps=1e-3, weight_decay=0.1)],
-        torch_adam,
-    ),
-    "adamw": ([AdamW(0.01), AdamW(0.1, weight_decay=0.5), AdamW(weight_decay=0.0)], torch_adam),
-    "lars": (
-        [
-            LARS(1.0, momentum=0.9, weight_decay=0.01, trust=0.02),
-            LARS(0.5, trust=0.1),
-            LARS(momentum=0.0),
-        ],
-        PlainLARS,
-    ),
-    "lion": (
-        [Lion(0.01), Lion(0.001, weight_decay=0.3), Lion(0.02, beta1=0.5, beta2=0.9)],
-        PlainLion,
-    ),
-    "muon": ([Muon(), Muon(0.1, 0.5, weight_decay=0.1), Muon(adam_lr=0.01, beta2=0.8)], TorchMuon),
-    "muon without nesterov": (
-        [Muon(lr, nesterov=False, adjust_lr="match_rms_adamw") for lr in (0.1, 0.02, 0.01)],
-        TorchMuon,
-    ),
-    "muon, spectral": (
-        [Muon(lr, ns_steps=3, adjust_lr="spectral_unclamped") for lr in (0.1, 0.02, 0.01)],
-        TorchMuon,
-    ),
-}
-EVERY = pytest.mark.parametrize("name", CASES)
 
 
 def drawn(count: int, generator: torch.Generator, device: str) -> list[Tensor]:
@@ -239,10 +105,11 @@ def test_a_network_of_a_group_is_what_it_is_alone(name, start):
 
 
 @EVERY
-@pytest.mark.parametrize("kind", [float, torch.tensor])
-def test_the_schedule_is_on_learning_rates_alone(name, kind, start):
+@pytest.mark.parametrize("captured", [False, True], ids=["a number", "on the device"])
+def test_the_schedule_is_on_learning_rates_alone(name, captured, start):
     optimizers, (theta, grads) = CASES[name][0], start
-    factor = kind(0.5)
+    on_device = torch.full((), 0.5, dtype=torch.float64, device=theta[0].device)
+    factor = on_device if captured else 0.5
     found = trained(optimizers, theta, grads, factor=factor)
     close(found, trained([scaled(o, 0.5) for o in optimizers], theta, grads))
     before = [t.clone() for t in theta]
@@ -379,45 +246,6 @@ def test_decoupled_decay_shrinks_beside_the_step(start):
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "hidden"),
-    [
-        (Muon(), ("block.weight",)),
-        (Muon(ends=False), ("stem.weight", "block.weight", "head.weight")),
-        (Muon(adam=("block.*",)), ("pos_embed",)),
-        (Muon(adam=(), ends=False), ("stem.weight", "pos_embed", "block.weight", "head.weight")),
-    ],
-)
-def test_which_parameters_muon_takes_for_hidden_matrices(optimizer, hidden):
-    shapes = {
-        "cls_token": (1, 1, 6),
-        "stem.weight": (6, 3, 2, 2),
-        "stem.bias": (6,),
-        "pos_embed": (5, 6),
-        "block.gain": (),
-        "block.weight": (6, 6),
-        "column": (6, 1),
-        "head.weight": (2, 6),
-    }
-    assert optimizer.slots(shapes) == [1 if name in hidden else 2 for name in shapes]
-
-
-@pytest.mark.parametrize("shape", [(5, 9), (9, 5), (6, 6)])
-def test_orthogonalized_matrices_are_nearly_so(shape, generator, device):
-    """Singular values come near 1, and singular vectors stay; for each matrix of a stack alone."""
-    matrices = torch.randn(4, *shape, generator=generator).to(device) * 10.0 ** torch.arange(
-        -2, 2, device=device
-    ).view(-1, 1, 1)
-    found = orthogonalized(matrices, 5)
-    u, _, vt = torch.linalg.svd(matrices, full_matrices=False)
-    inner = u.mT @ found @ vt.mT
-    values = torch.diagonal(inner, dim1=1, dim2=2)
-    assert ((values > 0.5) & (values < 1.3)).all()
-    assert (inner - torch.diag_embed(values)).abs().max() < 1e-3
-    for r in range(4):
-        torch.testing.assert_close(orthogonalized(matrices[r : r + 1], 5)[0], found[r])
-
-
-@pytest.mark.parametrize(
     ("wrong", "error", "says"),
     [
         (lambda: SGD(nesterov=True), ValueError, "SGD: nesterov needs momentum > 0, not 0"),
@@ -439,37 +267,3 @@ def test_what_is_no_optimizer_is_refused(wrong, error, says):
     with pytest.raises(error) as found:
         wrong()
     assert says in str(found.value)
-
-
-@spec
-class SignDescent(Optimizer):
-    """θ ← θ − lr · sign g (Bernstein et al. 2018)."""
-
-    lr: float = 0.001
-
-    @staticmethod
-    def update(theta, grad, slots, n, count):
-        theta.sub_(n["lr"] * grad.sign())
-
-
-def test_an_optimizer_of_ones_own_is_one_class(tmp_path, device):
-    """It trains, is stored and is found again, with networks that have rates of their own."""
-    base = initlab.Run(
-        MLP((8,), inputs=64, outputs=10),
-        HeNormal(),
-        initlab.Data("digits", train=200, test=50),
-        budget=Budget(epochs=2, batch_size=50),
-    )
-    rates = [1e-9, 0.01]
-    runs = initlab.grid(base, optimizer=[SignDescent(lr) for lr in rates], seed=range(3))
-    frame = initlab.run(runs, store=initlab.Store(tmp_path), device=device)
-    assert set(frame["optimizer"]) == {"SignDescent"}
-    losses = frame[frame.statistic == "train_loss"].groupby("optimizer.lr").value.max()
-    assert losses[0.01] < losses[1e-9] - 0.5
-    again = initlab.run(runs, store=initlab.Store(tmp_path), device=device)
-    assert again.equals(frame)
-
-
-def test_contributing_shows_it_as_it_is():
-    text = Path(__file__).parents[2].joinpath("CONTRIBUTING.md").read_text(encoding="utf8")
-    assert getsource(SignDescent) in text
