@@ -1,5 +1,4 @@
-"""What every optimizer is held to: optimizers of one family with numbers of their own, and for each
-another program that takes the same steps on one network."""
+"""What every optimizer is held to: another program that takes its steps on one network."""
 
 from __future__ import annotations
 
@@ -104,8 +103,9 @@ def torch_adam(o: Adam, params: dict[str, Tensor]):
 #: Optimizers of one family with numbers of their own, and the reference of each.
 CASES = {
     "sgd": ([SGD(0.1), SGD(0.01), SGD(0.2)], torch_sgd),
+    "L2": ([SGD(0.1), SGD(0.1, weight_decay=0.1), SGD(0.2, weight_decay=0.01)], torch_sgd),
     "momentum and L2": (
-        [SGD(0.1, momentum=0.9, weight_decay=0.01), SGD(0.02), SGD(0.3, momentum=0.5)],
+        [SGD(0.02), SGD(0.1, momentum=0.9, weight_decay=0.01), SGD(0.3, momentum=0.5)],
         torch_sgd,
     ),
     "nesterov": (

@@ -77,7 +77,7 @@ class Step:
             same = len(set(values)) == 1
             found[name] = values[0] if same else torch.tensor(values, device=device)
         shapes = {n: tuple(t.shape[1:]) for n, t in zip(self.names, theta, strict=True)}
-        needs = zip(*(o.slots(shapes) for o in set(self.optimizers)), strict=True)
+        needs = zip(*(o.slots(shapes) for o in dict.fromkeys(self.optimizers)), strict=True)
         # Steps that are captured as a CUDA graph cannot count in Python.
         cuda = device.type == "cuda"
         return {
