@@ -262,6 +262,11 @@ def test_decoupled_decay_shrinks_beside_the_step(start):
             ValueError,
             "adam must be a tuple of values that are each a text",
         ),
+        (
+            type("Bare", (SGD,), {}),
+            TypeError,
+            "Bare is no spec: decorate the class by initlab.spec",
+        ),
         (Optimizer, TypeError, "Optimizer has no update: an optimizer is a subclass that defines"),
     ],
 )

@@ -24,7 +24,7 @@ POSITIVE, SHARE = (0.0, inf), (0.0, 1.0)
 
 @spec
 class Optimizer:
-    """An optimizer as a value. A new one is a subclass with an `update`, decorated by `spec`.
+    """An optimizer as a value: a new one is a subclass with an `update`, decorated by `spec`.
 
     Fields annotated as `float` are its numbers: networks that train as one may each have their own.
     All other fields are shared by them. A subclass that changes nothing but defaults, as `AdamW`
@@ -36,7 +36,7 @@ class Optimizer:
 
     Raises:
         ValueError: for a rate that is not positive and for numbers outside of `bounds`.
-        TypeError: for a class that has no `update`.
+        TypeError: for a class that has no `update` or is not decorated.
     """
 
     lr: float = 0.01
@@ -53,6 +53,8 @@ class Optimizer:
         name = type(self).__name__
         if kind(self) is Optimizer:
             raise TypeError(f"{name} has no update: an optimizer is a subclass that defines one")
+        if "__dataclass_fields__" not in vars(type(self)):
+            raise TypeError(f"{name} is no spec: decorate the class by initlab.spec.spec")
         for field in self.rates:
             if not getattr(self, field) > 0:
                 raise ValueError(f"{name}: {field} must be > 0, not {getattr(self, field)}")
