@@ -188,7 +188,7 @@ class Split:
         """The samples in order, `size` at a time."""
         for at in range(0, len(self), size):
             here = slice(at, at + size)
-            yield Split(tree.apply(lambda t, here=here: t[here], self.x), self.y[here])
+            yield Split(tree.part(self.x, here), self.y[here])
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,7 +24,7 @@ _ATOMS = (NoneType, str, bool, int, float)
 T = TypeVar("T")
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
+@dataclass_transform(frozen_default=True)
 def spec(cls: type[T]) -> type[T]:
     """Make `cls` a frozen dataclass that `to_plain` and `from_plain` know by its name.
 

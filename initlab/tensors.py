@@ -16,7 +16,7 @@ from initlab.files import DataError
 from initlab.spec import spec
 
 #: Inputs of N samples: a tensor (N, …), or several of them in a tuple or by the argument's name.
-Inputs: TypeAlias = Tensor | tuple[Tensor, ...] | Mapping[str, Tensor]
+Inputs: TypeAlias = Any
 SPLITS = ("train", "val", "test")
 
 
@@ -257,5 +257,5 @@ def _hash(splits: Mapping[str, tuple[Inputs, Tensor]]) -> str:
         digest.update(f"{split}({names})".encode())
         for t in (*tree.leaves(x), y):
             digest.update(f"{tuple(t.shape)}{t.dtype}".encode())
-            digest.update(memoryview(t.numpy()).cast("B") if t.numel() else b"")
+            digest.update(t.numpy().tobytes())
     return digest.hexdigest()[:16]

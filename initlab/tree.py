@@ -64,6 +64,11 @@ def take(tree: Any, rows: Sequence[int]) -> Any:
     return tree
 
 
+def part(tree: Any, where: slice) -> Any:
+    """The tree of some samples: that slice of every tensor."""
+    return apply(lambda t: t[where], tree)
+
+
 def row_of(tree: Any, row: int) -> Any:
     """The tree of one network: that row of every tensor."""
     return apply(lambda t: t[row], tree)

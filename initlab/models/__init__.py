@@ -25,7 +25,7 @@ from initlab.models.resnet import PreActResNet18, ResNet18
 from initlab.models.resnet9 import ResNet9
 from initlab.models.stacked import Params, Tap
 
-#: What a run may train: any of these specs.
+#: Any of these specs.
 Model: TypeAlias = (
     MLP
     | LogisticRegression
@@ -36,11 +36,12 @@ Model: TypeAlias = (
     | PreActResNet18
     | MobileNetV2
     | DenseNet
-    | Network
 )
+#: What a run may train: a model of this package, or somebody else's network.
+AnyModel: TypeAlias = Model | Network
 
 
-def parameter_count(model: Model) -> int:
+def parameter_count(model: AnyModel) -> int:
     """Number of weights and biases of one network.
 
     >>> parameter_count(MLP((5,), inputs=4, outputs=2))
@@ -53,6 +54,7 @@ __all__ = [
     "ACTIVATIONS",
     "MLP",
     "Activation",
+    "AnyModel",
     "ConvNet",
     "DenseNet",
     "LogisticRegression",

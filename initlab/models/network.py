@@ -20,7 +20,7 @@ PICKED = ("logits", "last_hidden_state")
 class Options:
     """A mapping as an argument of a network: its names and values."""
 
-    items: tuple[object, ...]
+    items: tuple[Any, ...]
 
 
 @spec
@@ -39,7 +39,7 @@ class Network:
     """
 
     factory: str
-    arguments: tuple[object, ...]
+    arguments: tuple[Any, ...]
     source: str
     output: str | None
 

@@ -21,7 +21,7 @@ from initlab.sweep.execute import FITTED_ON, execute
 from initlab.sweep.groups import epochs, groups, inputs, samples, taught
 from initlab.sweep.runs import Run, by_key
 from initlab.tensors import Tensors
-from initlab.train import Budget, fit
+from initlab.train import Budget, family, fit
 from initlab.train.fit import whole
 from initlab.train.memory import group_bytes
 from initlab.tree import apply
@@ -125,7 +125,7 @@ def _shape(run: Run) -> tuple:
     if run.budget is None:
         return run.model, run.measure, run.networks, run.data, _fitted(run)
     stages = None if run.stages is None else run.stages.alike
-    kind = run.model, run.budget, type(run.optimizer), samples(run), run.augment, run.curves
+    kind = run.model, run.budget, family(run.optimizer), samples(run), run.augment, run.curves
     return *kind, stages
 
 
@@ -194,14 +194,15 @@ def _seconds(group: list[Run], device: str) -> float:
         start = time.perf_counter()
         execute([few], device)
         return (time.perf_counter() - start) * first.networks / few.networks * len(group)
-    assert first.data is not None
+    data_of = first.data
+    assert data_of is not None
     N, full = samples(first), min(first.budget.batch_size, samples(first))
     batch, probed = full, group
     # Their time grows with networks and with samples.
     if isinstance(first.model, ModuleModel | Network):
         batch, probed = min(full, BATCH), group[:1]
-    tests = SIZES[first.data.name][1] if first.data.test is None else first.data.test
-    tests = max(1, tests or first.data.val)  # what the end of a run is judged on
+    tests = SIZES[data_of.name][1] if data_of.test is None else data_of.test
+    tests = max(1, tests or data_of.val)  # what the end of a run is judged on
     g = torch.Generator().manual_seed(0)
     module = first.model.build("meta")
     rule = HeNormal() if _fitted(first) else first.init
@@ -215,7 +216,7 @@ def _seconds(group: list[Run], device: str) -> float:
 
     def timed(train: int, test: int) -> float:
         seen, held = (_like(first, n, g, device) for n in (train, test))
-        data = DataSet("probe", seen, held, first.data.outputs)
+        data = DataSet("probe", seen, held, data_of.outputs)
         start = time.perf_counter()
         fit(
             first.model,

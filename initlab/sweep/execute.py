@@ -68,8 +68,8 @@ def _batch(run: Run, device: str) -> tuple[Tensor, Tensor] | None:
     drawn = torch.Generator().manual_seed(seed_of(run.order, "fitted"))
     chosen = torch.randperm(len(train.y), generator=drawn)[:FITTED_ON].to(train.x.device)
     x = apply(lambda t: t[chosen], train.x)
-    own = isinstance(run.model, Network)
-    return x if own else x.reshape(-1, *run.model.input_shape), train.y[chosen]
+    model = run.model
+    return x if isinstance(model, Network) else x.reshape(-1, *model.input_shape), train.y[chosen]
 
 
 def _fresh(run: Run, module: nn.Module, stage: int, device: str) -> dict[str, Tensor]:
@@ -88,7 +88,8 @@ def _fresh(run: Run, module: nn.Module, stage: int, device: str) -> dict[str, Te
 def _measure(run: Run, device: str) -> Rows:
     """Draw the networks of a run in chunks and report what it measures of them."""
     measure = run.measure
-    assert measure is not None
+    assert measure is not None and not isinstance(run.model, Network)
+    model = run.model
     module, shape = run.model.build("meta"), run.model.input_shape
     at_once = max(1, CHUNK_WEIGHTS // parameter_count(run.model))
     images = None
@@ -106,7 +107,7 @@ def _measure(run: Run, device: str) -> Rows:
         x = images
         if x is None:
             x = measure.inputs(count, shape, _generator(run, "input", chunk)).to(device)
-        return measure.values(run.model, params, x, _generator(run, "direction", chunk))
+        return measure.values(model, params, x, _generator(run, "direction", chunk))
 
     chunks = range(ceil(run.networks / at_once))
     with precision("float32", torch.device(device)):
@@ -190,10 +191,11 @@ def _fit(runs: Sequence[Run], device: str, nudge: int | None = None) -> list[Out
         new = buffers(module, torch.device(device))  # of those that do not go on with any
         starts = [{n: t for n, t in new.items() if t.is_floating_point()} | s for s in starts]
     orders = {r.order: torch.Generator().manual_seed(seed_of(r.order, "order")) for r in runs}
-    labels = {r.noise: r.noise(data.train.y, data.classes) for r in runs if r.noise is not None}
+    classes = data.classes or 0
+    labels = {r.noise: r.noise(data.train.y, classes) for r in runs if r.noise is not None}
     truth = data.train.y if any(r.noise is not None and r.noise.rate for r in runs) else None
     own: Tensor | None = None
-    if labels and len({r.noise for r in runs}) == 1:
+    if first.noise is not None and len({r.noise for r in runs}) == 1:
         data = replace(data, train=Split(data.train.x, labels[first.noise]))
     elif labels:
         own = torch.stack([data.train.y if r.noise is None else labels[r.noise] for r in runs])

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 from collections.abc import Iterable
+from dataclasses import KW_ONLY
 from functools import lru_cache
 from typing import Any
 
@@ -15,13 +16,12 @@ from torch import nn
 
 from initlab.init import AsBuilt, MuP, Rule, Scheme, Zeros
 from initlab.measure import Measure
-from initlab.models import Model, Network
+from initlab.models import AnyModel, Network
 from initlab.noise import LabelNoise
 from initlab.reinit import Method, Stages
 from initlab.spec import flat, from_plain, key, spec, to_plain
 from initlab.train import (
     SGD,
-    Adam,
     Optimizer,
     Recipe,
     check_stages,
@@ -45,6 +45,7 @@ class Run(Recipe):
     """
 
     init: Rule | Scheme
+    _: KW_ONLY
     bias: Rule = Zeros()
     seed: int = 0
     networks: int = 1
@@ -73,11 +74,12 @@ class Run(Recipe):
             raise ValueError("networks are measured on an image of data, or without data")
         if isinstance(self.init, Scheme) and self.init.needs_batch and self.data is None:
             raise ValueError(f"{self.init.label} looks at data: its runs need some, data=Data(…)")
-        kind = "adam" if isinstance(self.optimizer, Adam) else "sgd"
-        if isinstance(self.init, MuP) and self.budget and self.init.optimizer != kind:
+        rates = self.optimizer.mup
+        if isinstance(self.init, MuP) and self.budget and self.init.optimizer != rates:
             raise ValueError(
                 f"μP's rates are those of {self.init.optimizer!r}, but the run trains by "
-                f"{type(self.optimizer).__name__}: give MuP(optimizer={kind!r})"
+                f"{type(self.optimizer).__name__}: "
+                + (f"give MuP(optimizer={rates!r})" if rates else "μP has no rates for it")
             )
         if self.noise is not None and (self.data is None or self.data.outputs is None):
             raise ValueError("noise is wrong classes: the targets of these data are no classes")
@@ -116,13 +118,13 @@ class Run(Recipe):
 
 
 @lru_cache(maxsize=32)  # runs of one model are many
-def _layers(model: Model) -> nn.Module:
+def _layers(model: AnyModel) -> nn.Module:
     """A module of the model without values."""
     return model.build("meta")
 
 
 @lru_cache(maxsize=256)
-def _check_layers(model: Model, method: Method, stages: int) -> None:
+def _check_layers(model: AnyModel, method: Method, stages: int) -> None:
     """Refuse a method that asks for layers which the model has not."""
     method.changes(_layers(model), 0, stages)
 

@@ -15,7 +15,18 @@ from initlab.train.loss import (
     MeanSquaredError,
     Metric,
 )
-from initlab.train.optim import LARS, SGD, Adam, AdamW, Optimizer, Step, family
+from initlab.train.optim import (
+    LARS,
+    SGD,
+    Adam,
+    AdamW,
+    Lion,
+    Muon,
+    Optimizer,
+    Step,
+    StepState,
+    family,
+)
 from initlab.train.recipe import Members, Recipe
 from initlab.train.schedule import ConstantRate, Cosine, Schedule, StepDecay
 from initlab.train.staged import check_stages
@@ -35,16 +46,19 @@ __all__ = [
     "Curves",
     "FunctionLoss",
     "Huber",
+    "Lion",
     "Loss",
     "MeanSquaredError",
     "Members",
     "Metric",
+    "Muon",
     "Optimizer",
     "Outcome",
     "Recipe",
     "Schedule",
     "Step",
     "StepDecay",
+    "StepState",
     "accuracy",
     "check_stages",
     "family",

@@ -15,14 +15,14 @@ import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
 from platformdirs import user_cache_dir
 from torch import Tensor
 
-from initlab.models import MLP, Model, ModuleModel, Network, Params
+from initlab.models import MLP, AnyModel, ModuleModel, Network, Params
 from initlab.reinit.normalize import normalized
 from initlab.spec import key
 from initlab.train.ensemble import (
@@ -58,7 +58,7 @@ class Form:
 
 
 def ensemble(
-    model: Model,
+    model: AnyModel,
     params: Params,
     *,
     precision: str = "float32",
@@ -162,7 +162,7 @@ def _try(model: Network, params: Params, batch: Batch, loss: Loss) -> Form:
         if not _same(expected, given):
             return Form(False, False, 0.0)
         times = [
-            [_seconds(lambda e=e: e.gradients(few_batch, loss), device) for e in (apart, together)]
+            [_seconds(partial(e.gradients, few_batch, loss), device) for e in (apart, together)]
             for _ in range(TIMES)
         ]
     finally:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from initlab.init.functional import drawing_from
-from initlab.models import Model, Network, Params, call
+from initlab.models import AnyModel, Model, Network, Params, call
 from initlab.reinit.normalize import NAME as NORMALIZED
 from initlab.reinit.normalize import restore
 from initlab.spec import seed_of
@@ -50,7 +50,7 @@ class Ensemble(Stateful):
     `rest`, their other tensors by name: buffers and frozen parameters. All are (R, *shape).
     """
 
-    def __init__(self, model: Model, params: Params) -> None:
+    def __init__(self, model: AnyModel, params: Params) -> None:
         """Copies of `params`, (R, *shape) each."""
         self.model = model
         self.names = list(params)
@@ -95,6 +95,8 @@ class Ensemble(Stateful):
 class StackedEnsemble(Ensemble):
     """Networks computed as one."""
 
+    model: Model
+
     def gradients(self, batch: Batch, loss: LossFn) -> tuple[Tensor, list[Tensor]]:
         """See `Ensemble.gradients`."""
         leaves = [t.detach().requires_grad_() for t in self.theta]
@@ -122,7 +124,7 @@ class StackedEnsemble(Ensemble):
 class ModuleEnsemble(Ensemble):
     """Networks computed one after the other."""
 
-    def __init__(self, model: Model, params: Params, noise: Sequence[int] | None = None) -> None:
+    def __init__(self, model: AnyModel, params: Params, noise: Sequence[int] | None = None) -> None:
         """Copies of `params`; buffers that are not among them start as the module's own.
 
         Where `noise` is given, what network r draws itself (Dropout) comes from seed `noise[r]`
@@ -253,7 +255,7 @@ class ModuleEnsemble(Ensemble):
         return self.modules[row]
 
 
-def logits(model: Model, module: nn.Module, x: Inputs) -> Tensor:
+def logits(model: AnyModel, module: nn.Module, x: Inputs) -> Tensor:
     """What a module of that model gives out on inputs, as a tensor."""
     out = call(module, x)
     return model.logits(out) if isinstance(model, Network) else out

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from initlab.data import Split
-from initlab.models import Model, Network, Params
+from initlab.models import AnyModel, Network, Params
 from initlab.precision import precision as computed_in
 from initlab.train.choose import ensemble
 from initlab.train.ensemble import EVALUATED, Ensemble
@@ -19,13 +19,13 @@ from initlab.tree import apply
 EVALUATED_OWN = 256
 
 
-def at_once(model: Model) -> int:
+def at_once(model: AnyModel) -> int:
     """How many samples are evaluated at once."""
     return EVALUATED_OWN if isinstance(model, Network) else EVALUATED
 
 
 @torch.no_grad()
-def accuracy(model: Model, params: Params, split: Split) -> Tensor:
+def accuracy(model: AnyModel, params: Params, split: Split) -> Tensor:
     """Share of `split` that each of R networks classifies rightly: (R,)."""
     networks = ensemble(model, params)
     right = torch.zeros((), device=split.y.device)

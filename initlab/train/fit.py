@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from initlab.augment import Augment
 from initlab.data import Data, DataSet, load
-from initlab.models import Model, Network, Params, products
+from initlab.models import AnyModel, Network, Params, products
 from initlab.models.network import around
 from initlab.precision import PRECISIONS
 from initlab.reinit import Stages
@@ -34,7 +34,7 @@ from initlab.train.training import Training
 
 
 def fit(
-    model: Model | nn.Module,
+    model: AnyModel | nn.Module,
     params: Params,
     data: DataSet | Data | Tensors,
     *,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from initlab.models import Model, Params
+from initlab.models import AnyModel, Params
 from initlab.tensors import Inputs
 from initlab.train.ensemble import Batch, Ensemble, ModuleEnsemble, logits
 from initlab.train.loss import LossFn
@@ -18,7 +18,7 @@ from initlab.train.loss import LossFn
 class _Outputs(nn.Module):
     """A network whose output is its logits."""
 
-    def __init__(self, model: Model, network: nn.Module) -> None:
+    def __init__(self, model: AnyModel, network: nn.Module) -> None:
         super().__init__()
         self.model, self.network = model, network
 
@@ -31,7 +31,7 @@ class FunctionalEnsemble(Ensemble):
     the buffers of each. Modules that draw are not computed so.
     """
 
-    def __init__(self, model: Model, params: Params) -> None:
+    def __init__(self, model: AnyModel, params: Params) -> None:
         """Copies of `params`; see `ModuleEnsemble`, which reads them."""
         self.model = model
         apart = ModuleEnsemble(model, params)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from initlab.data import DataSet, Split
-from initlab.models import Model, Network, Params
+from initlab.models import AnyModel, Network, Params
 from initlab.train.ensemble import Batch, ModuleEnsemble
 from initlab.train.recipe import Recipe
 from initlab.tree import apply, row_of
@@ -60,7 +60,7 @@ def relabelled(data: DataSet, targets: Tensor, R: int) -> tuple[DataSet, Tensor 
     return replace(data, train=Split(data.train.x, y)), None
 
 
-def shaped(model: Model, data: DataSet) -> DataSet:
+def shaped(model: AnyModel, data: DataSet) -> DataSet:
     """`data` in the shape that the model takes; raises `ValueError` where they do not fit."""
     if isinstance(model, Network):
         return data

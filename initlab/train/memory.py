@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from math import prod
 
 import torch
 from torch import Tensor
 
-from initlab.models import Model, ModuleModel, Network, parameter_count
+from initlab.models import AnyModel, Model, ModuleModel, Network, parameter_count
 from initlab.tensors import Inputs
 from initlab.train.ensemble import logits
 from initlab.train.loss import CrossEntropy
-from initlab.train.optim import SGD, Adam, Optimizer
+from initlab.train.optim import SGD, Optimizer
 from initlab.tree import apply, leaves
 
 #: Bytes that the networks of a stacked group use at each step and that should stay in the cache.
@@ -76,8 +77,16 @@ def activation_bytes(model: Model, batch_size: int) -> int:
     return sum(kept.values())
 
 
+@lru_cache
+def state_bytes(model: AnyModel, optimizer: Optimizer) -> int:
+    """Bytes that the optimizer of one network remembers of its parameters."""
+    shapes = {name: tuple(p.shape) for name, p in model.build("meta").named_parameters()}
+    slots = optimizer.slots(shapes)
+    return sum(4 * n * prod(shape) for n, shape in zip(slots, shapes.values(), strict=True))
+
+
 def group_bytes(
-    model: Model,
+    model: AnyModel,
     batch_size: int,
     optimizer: Optimizer,
     networks: int,
@@ -89,9 +98,7 @@ def group_bytes(
     of the optimizer, one batch of its own, what autograd keeps, and a teacher for each if they have
     one. What libraries hold on a GPU for themselves is not among them.
     """
-    momentum = not isinstance(optimizer, Adam) and optimizer.momentum > 0
-    state = 2 if isinstance(optimizer, Adam) else int(momentum)
-    weights = 4 * parameter_count(model) * (2 + state + teacher)
+    weights = 4 * parameter_count(model) * (2 + teacher) + state_bytes(model, optimizer)
     if isinstance(model, Network):
         assert x is not None
         batch = sum(t[0].numel() * t.element_size() for t in leaves(x)) * batch_size
@@ -105,7 +112,7 @@ def group_bytes(
 
 
 def networks_at_once(
-    model: Model,
+    model: AnyModel,
     batch_size: int,
     optimizer: Optimizer | None = None,
     device: str = "cpu",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, replace
 
 import torch
 from torch import Tensor
 
 from initlab.augment import Augment
 from initlab.data import Data
-from initlab.models import Model
+from initlab.models import AnyModel
 from initlab.reinit import Stages
 from initlab.spec import spec
 from initlab.tensors import Tensors
@@ -27,15 +27,16 @@ Fresh = Callable[[int, int], Mapping[str, Tensor]]
 class Recipe:
     """What the networks of a group share. A field that is added here is a field of every run."""
 
-    model: Model
-    data: Data | Tensors | None = field(default=None, kw_only=True)
-    budget: Budget | None = field(default=None, kw_only=True)
-    loss: Loss = field(default=CrossEntropy(), kw_only=True)
-    schedule: Schedule = field(default=ConstantRate(), kw_only=True)
-    augment: Augment | None = field(default=None, kw_only=True)
-    curves: Curves | None = field(default=None, kw_only=True)
-    watch: Watch | None = field(default=None, kw_only=True)
-    metrics: tuple[Metric, ...] = field(default=(), kw_only=True)
+    model: AnyModel
+    _: KW_ONLY
+    data: Data | Tensors | None = None
+    budget: Budget | None = None
+    loss: Loss = CrossEntropy()
+    schedule: Schedule = ConstantRate()
+    augment: Augment | None = None
+    curves: Curves | None = None
+    watch: Watch | None = None
+    metrics: tuple[Metric, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse statistics that nothing gives."""

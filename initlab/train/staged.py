@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 
 import torch
@@ -10,12 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from initlab.data import Split
-from initlab.models import Model
+from initlab.models import AnyModel
 from initlab.reinit import Stages, change, insert, restart_statistics
 from initlab.train.budget import Budget, Outcome
 from initlab.train.ensemble import EVALUATED, Batch, Ensemble, ModuleEnsemble
 from initlab.train.loss import CrossEntropy, DistillationLoss, Loss, LossFn
-from initlab.train.optim import Step
 from initlab.train.recipe import Fresh
 from initlab.tree import Each, Stateful
 
@@ -45,7 +44,7 @@ class Staged(Stateful):
         self,
         stages: Sequence[Stages],
         fresh: Fresh,
-        model: Model,
+        model: AnyModel,
         group: Ensemble,
         budget: Budget,
         per_epoch: int,
@@ -84,8 +83,8 @@ class Staged(Stateful):
     def _named(group: Ensemble) -> list[tuple[str, Tensor]]:
         return list(zip(group.names, group.theta, strict=True))
 
-    def begin(self, step: int, group: Ensemble, update: Step) -> None:
-        """Where a stage ends at `step` and another begins, begin it."""
+    def begin(self, step: int, group: Ensemble, reset: Callable[[], None]) -> None:
+        """Where a stage ends at `step` and another begins, begin it; `reset` is the optimizer's."""
         if step not in self.ends[:-1]:
             return
         self.stage = self.ends.index(step) + 1
@@ -93,7 +92,7 @@ class Staged(Stateful):
             self.teacher = group.copy()
             self.state["teacher"] = self.teacher.state
         if self.shared.optimizer == "fresh":
-            update.reset()
+            reset()
         for row, own in enumerate(self.state["stages"]):
             at = self.stage, own.count
             change(

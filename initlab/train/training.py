@@ -74,7 +74,7 @@ class Training(Stateful):
         rates = multipliers(members.rates, params)
         own = [rates.get(name, 1.0) for name in self.group.names]
         same = all(isinstance(rate, float) and rate == 1 for rate in own)
-        self.update = Step(members.optimizers, self.group.theta, None if same else own)
+        self.update = Step(members.optimizers, self.group.names, None if same else own)
         self.staged, self.last = None, self.batches.steps * self.budget.epochs
         if members.stages is not None and members.fresh is not None:
             self.staged = self._staged(members.stages, members)
@@ -89,6 +89,7 @@ class Training(Stateful):
             "total": total,
             "least": torch.full_like(total, torch.inf),
             "waited": waited,
+            "optimizer": self.update.begin(self.group.theta),
         }
         self.outcomes: dict[int, Outcome] = {}
         self.factor: tuple[float, Tensor] | None = None
@@ -144,7 +145,7 @@ class Training(Stateful):
         for epoch in range(last // per_epoch):
             if self.alive:
                 if self.staged:
-                    self.staged.begin(epoch * per_epoch, self.group, self.update)
+                    self.staged.begin(epoch * per_epoch, self.group, self._reset)
                 self.batches.shuffle()
                 self.state["total"].zero_()
             for i in range(per_epoch):
@@ -176,12 +177,19 @@ class Training(Stateful):
             self.state["losses"] = self.replayed(self._on_device(factor), *self._tensors(i))
         elif self.fused and not followed:
             assert isinstance(self.group, FusedMLP)
-            times = self.update.times(factor, len(self.alive))
+            times = self.update.times(self.state["optimizer"], factor, len(self.alive))
             self.state["losses"] = self.group.step(*self._samples(i), times)
         else:
             grads = self._gradients(self.batches.batch(i))
             self.recorder.record_gradients(step + 1, grads)
-            self.update(self.group.theta, self.recipe.on_gradients(step + 1, grads), factor)
+            self._move(self.recipe.on_gradients(step + 1, grads), factor)
+
+    def _move(self, grads: list[Tensor], factor: float | Tensor) -> None:
+        """Let the optimizer take a step."""
+        self.update(self.state["optimizer"], self.group.theta, grads, factor)
+
+    def _reset(self) -> None:
+        self.update.reset(self.state["optimizer"])
 
     def _gradients(self, batch: Batch) -> list[Tensor]:
         """Of one batch; its losses are noted."""
@@ -205,9 +213,10 @@ class Training(Stateful):
             batch = self.batches.of(*given)
         else:
             own = self.batches.shared is None
-            batch = Batch(*given, own, own or self.batches.labels is not None)
+            x, y = given  # what is augmented is one tensor
+            batch = Batch(x, y, own, own or self.batches.labels is not None)
         grads = self._gradients(batch)
-        self.update(self.group.theta, grads, factor)
+        self._move(grads, factor)
         return self.losses
 
     def _samples(self, i: int) -> tuple[Tensor, Tensor | None, Tensor]:
@@ -313,8 +322,8 @@ class Training(Stateful):
         if not kept:
             self.state["alive"] = Each()
             return
-        parts = [self, self.group, self.update, self.batches, self.recorder, self.staged, self.best]
-        for part in parts:
+        parts: list[Stateful | None] = [self, self.group, self.batches, self.recorder]
+        for part in [*parts, self.staged, self.best]:
             if part is not None:
                 part.keep(kept)
         if self.replayed is not None:
