@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from initlab.store import compaction, parts
-from initlab.store.claims import Claims
+from initlab.store.leases import Leases
 from initlab.store.parts import FORMAT, SCHEMA, Stamp, StoreError
 from initlab.store.provenance import RECORDED, default_folder, provenance
 
@@ -28,7 +28,7 @@ __all__ = [
     "FORMAT",
     "RECORDED",
     "SCHEMA",
-    "Claims",
+    "Leases",
     "Store",
     "StoreError",
     "default_folder",
@@ -204,9 +204,9 @@ class Store:
         """
         return compaction.compact(self.folder)
 
-    def claims(self) -> Claims:
-        """A context in which runs can be claimed, so that no other process computes them too."""
-        return Claims(self.folder, self.keys)
+    def leases(self) -> Leases:
+        """A context in which this process leases runs, so that no other one computes them too."""
+        return Leases(self.folder, self.keys)
 
     def export(self, keys: Iterable[str], file: Path | str) -> int:
         """Write the rows of the given runs, sorted, as one file; how many runs it holds."""
