@@ -1,8 +1,8 @@
 """Who computes what, when several processes fill one store.
 
-A process holds a lease on the runs that it computes at the moment: it names them in a file, and holds
-a lock of the operating system on a second file for as long as it lives. The lock of a killed process
-is free at once, and its leases with it: nothing expires and nothing is cleaned up by hand.
+A process holds a lease on the runs that it computes at the moment: it names them in a file, and
+holds a lock of the operating system on a second file for as long as it lives. The lock of a killed
+process is free at once, and its leases with it: nothing expires, nothing is cleaned up by hand.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ PATIENCE = 60.0
 class Leases:
     """The runs that one process computes; a context, at whose end it gives up all of them.
 
-    Among the processes of one machine. On a network file system whose locks do not reach other
-    machines, two of them may compute the same run: it is stored twice and read once.
+    Only as good as the locks of the file system: on a network file system whose locks do not reach
+    other machines, two of them may compute the same run, which counts once.
     """
 
     def __init__(self, folder: Path, stored: Callable[[], set[str]]) -> None:
         """Prepare (nothing is written yet) to lease runs of a store.
 
         Args:
-          folder: of the store.
-          stored: gives the keys that the store holds.
+            folder: of the store.
+            stored: gives the keys that the store holds.
         """
         self._folder = folder / ".leases"
         self._stored = stored
@@ -50,7 +50,7 @@ class Leases:
         """Lock this process's file.
 
         Raises:
-          StoreError: when the store cannot be written.
+            StoreError: when the store cannot be written.
         """
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -75,14 +75,14 @@ class Leases:
         """Take a lease on every run that is free. Never waits for another's results.
 
         Args:
-          keys: of runs that are wanted.
+            keys: of runs that are wanted.
 
         Returns:
-          Those that are this process's to compute from now on: neither stored, nor leased to a
-          process that lives, nor taken before.
+            Those that are this process's to compute from now on: neither stored, nor leased to a
+            process that lives, nor taken before.
 
         Raises:
-          StoreError: when the lease cannot be written.
+            StoreError: when the lease cannot be written.
         """
         try:
             with self._turn:
@@ -99,10 +99,10 @@ class Leases:
         """Give up the leases on runs, after their results were stored.
 
         Args:
-          keys: of these runs.
+            keys: of these runs.
 
         Raises:
-          StoreError: when that cannot be written.
+            StoreError: when that cannot be written.
         """
         try:
             self._tell(self._held.difference(keys))
@@ -141,5 +141,5 @@ class Leases:
     def _refused(self, error: OSError) -> StoreError:
         return StoreError(
             f"cannot lease runs in {self._folder}: {error.strerror or error}. What was stored "
-            "before is safe. Make the folder writable or choose another with INITLAB_STORE."
+            "before is safe. Choose a folder that can be written and locked, with INITLAB_STORE."
         )
