@@ -164,6 +164,41 @@ def test_readers_and_writers_beside_a_process_that_compacts(tmp_path):
     assert len(Store(tmp_path).parts()) < len(added)
 
 
+def test_locks_that_exclude_nobody_cost_no_result(tmp_path, monkeypatch):
+    """As on some network file systems: two machines compact at the same time."""
+    monkeypatch.setattr(pytest.importorskip("fcntl"), "flock", lambda *_: None)
+    compacted, together = compaction._compact, threading.Barrier(2)
+    inside, most = [], []
+
+    def counted(folder):
+        inside.append(folder)
+        most.append(len(inside))
+        try:
+            return compacted(folder)
+        finally:
+            inside.pop()
+
+    monkeypatch.setattr(compaction, "_compact", counted)
+
+    def fill(name: str):
+        store = Store(tmp_path)
+        for n in range(20):
+            store.add([(f"{name}{n}", "{}", 0.0, ROWS), (f"both{n}", "{}", 0.0, ROWS)])
+            together.wait(60)
+            store.compact()
+
+    machines = [threading.Thread(target=fill, args=[name]) for name in ("one", "two")]
+    for thread in machines:
+        thread.start()
+    for thread in machines:
+        thread.join()
+    assert max(most) == 2, "they were never at it together"
+    frame = Store(tmp_path).frame()
+    assert set(frame.key) == {f"{name}{n}" for name in ("one", "two", "both") for n in range(20)}
+    assert len(frame) == 60 * len(ROWS)
+    assert not list(tmp_path.glob("*.damaged"))
+
+
 EVENTS = st.lists(
     st.one_of(
         st.tuples(st.just("add"), st.sets(st.integers(0, 5), min_size=1, max_size=3)),
