@@ -123,7 +123,7 @@ def main() -> None:
     given = parser.parse_args()
     from benchmarks.__main__ import about
 
-    rows, runs, trials, times = (2000, 100, 3, 2) if given.quick else (1_000_000, 20_000, 300, 20)
+    rows, runs, trials, times = (2000, 100, 3, 2) if given.quick else (1_000_000, 20_000, 200, 20)
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         folders = Folders(Path(folder))
         result = {"about": about(), "rows": timed(folders, given.rounds, rows, runs)}

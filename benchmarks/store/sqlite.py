@@ -2,15 +2,17 @@
 
 Both keep a write-ahead log and sync it at every commit, as the package's store syncs every part.
 They lack what a store for users needs beside that: a connection for each thread and for each forked
-process, messages, a way to read folders that may not be written, what is done about a damage, and
-a way to read and write Parquet for what ships with the package.
+process, messages, what is done about a damage, and a way to read and write Parquet for what ships
+with the package. A database with a write-ahead log that every process has closed cannot be opened
+on a file system that is read-only ("unable to open database file") or full ("disk I/O error"),
+unless it is said to be immutable, which is wrong beside a process that writes.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +21,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from filelock import FileLock
 
 from initlab.store import SCHEMA, provenance
 
@@ -41,9 +44,11 @@ class _Database:
         self.folder.mkdir(parents=True, exist_ok=True)
         file = f"file:{self.folder / 'results.db'}{'' if self.locked else '?vfs=unix-none'}"
         connection = sqlite3.connect(file, PATIENCE, isolation_level=None, uri=True)
-        connection.execute(f"PRAGMA journal_mode = {'WAL' if self.locked else 'DELETE'}")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.executescript(self.tables)
+        # Two that turn to a write-ahead log at once: "database is locked", whatever the timeout.
+        with FileLock(self.folder / ".open.lock") if self.locked else nullcontext():
+            connection.execute(f"PRAGMA journal_mode = {'WAL' if self.locked else 'DELETE'}")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.executescript(self.tables)
         return connection
 
     @contextmanager

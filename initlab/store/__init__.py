@@ -4,6 +4,18 @@ A store is a folder. Each part is one Parquet file, written under another name a
 renamed, so that a killed process leaves either a whole part or none. A part that cannot be
 read is set aside with a warning, and its runs count as not computed. Any number of processes
 may read, write and compact one store at the same time.
+
+What is stored rests on no lock, only on renaming being atomic, as on network file systems too.
+Where their locks do not reach other machines, nothing is lost, but runs may be computed twice,
+which `Leases` prevents elsewhere. What one machine has stored, another sees once its file system
+lists it, after seconds on some.
+
+Why no database: `python -m benchmarks.store` measures SQLite beside it. It loses no run to 20 kills
+either, adds 20,000 small runs 3.6 times as fast, and finds 304 of them 53 times as fast, 3 times as
+fast as in compacted parts. But a million values take 5.8 times as long to read and 5 times the
+room; two writers whose locks do not reach each other destroy all of it; after one bit of its file
+has changed, every other time values are wrong and nothing tells; and where nothing can be written,
+it cannot be read either.
 """
 
 from __future__ import annotations
