@@ -8,6 +8,7 @@ torchvision's classes from files that `initlab.files` has checked or had downloa
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from math import prod
@@ -18,11 +19,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from initlab import packaged, pictures
+from initlab import packaged, pictures, tree
 from initlab.files import DataError, ensure, root, torchvision_class
 from initlab.spec import spec
+from initlab.tensors import Inputs, Tensors
 
-__all__ = ["NAMES", "SCALINGS", "SHAPES", "Data", "DataError", "DataSet", "Split", "load", "root"]
+__all__ = [
+    "NAMES",
+    "SCALINGS",
+    "SHAPES",
+    "Data",
+    "DataError",
+    "DataSet",
+    "Split",
+    "Tensors",
+    "load",
+    "root",
+]
 
 #: Shape of one input of each set, so that a model can be sized without loading anything.
 SHAPES: dict[str, tuple[int, ...]] = {
@@ -162,10 +175,20 @@ class Data:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Samples: inputs `x`, (N, *shape) float32, and classes `y`, (N,) int64."""
+    """Samples: inputs `x`, (N, *shape) or several such tensors, and targets `y`, (N, …)."""
 
-    x: Tensor
+    x: Inputs
     y: Tensor
+
+    def __len__(self) -> int:
+        """N."""
+        return len(self.y)
+
+    def parts(self, size: int) -> Iterator[Split]:
+        """The samples in order, `size` at a time."""
+        for at in range(0, len(self), size):
+            here = slice(at, at + size)
+            yield Split(tree.part(self.x, here), self.y[here])
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,13 +201,13 @@ class DataSet:
     name: str
     train: Split
     test: Split
-    classes: int
+    classes: int | None
     val: Split | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of one input."""
-        return tuple(self.train.x.shape[1:])
+        """Shape of one input, of the first where there are several."""
+        return tuple(tree.first(self.train.x).shape[1:])
 
     @property
     def features(self) -> int:
@@ -192,7 +215,7 @@ class DataSet:
         return prod(self.shape)
 
 
-def load(data: Data | str, device: str | torch.device = "cpu") -> DataSet:
+def load(data: Data | Tensors | str, device: str | torch.device = "cpu") -> DataSet:
     """The data set on `device`; a second call with the same arguments gives the same object.
 
     Raises `DataError` when the files are missing and cannot be downloaded, or are truncated or
@@ -203,7 +226,22 @@ def load(data: Data | str, device: str | torch.device = "cpu") -> DataSet:
     >>> load(Data("gaussian", train=100)).features
     64
     """
+    if isinstance(data, Tensors):
+        return _moved(data, str(torch.device(device)))
     return _load(Data(data) if not isinstance(data, Data) else data, str(torch.device(device)))
+
+
+@lru_cache(maxsize=4)
+def _moved(data: Tensors, device: str) -> DataSet:
+    """A user's tensors on the device."""
+    found = {
+        split: Split(tree.apply(lambda t: t.to(device), x), y.to(device))
+        for split, (x, y) in data.splits.items()
+    }
+    train = found["train"]
+    nothing = Split(tree.apply(lambda t: t[:0], train.x), train.y[:0])
+    test = found.get("test", nothing)
+    return DataSet(data.name, train, test, data.outputs, found.get("val"))
 
 
 @lru_cache(maxsize=4)  # all of CIFAR-10 takes 740 MB as float32, all of Tiny ImageNet 5.4 GB

@@ -59,6 +59,11 @@ def spec(cls: type[T]) -> type[T]:
     return frozen
 
 
+def is_spec(value: Any) -> bool:
+    """Whether a value is a spec (not the class of one)."""
+    return _TYPES.get(type(value).__name__) is type(value)
+
+
 def _state(self: Any) -> dict[str, Any]:
     """What is pickled and copied of a spec: its fields."""
     return {name: value for name, value in vars(self).items() if name != _TEXT}
@@ -104,7 +109,7 @@ def _check(wanted: Any) -> Callable[[Any], bool]:
         return lambda value: True
     if wanted in (int, str, bool, NoneType):
         return lambda value: type(value) is wanted
-    if dataclasses.is_dataclass(wanted):
+    if dataclasses.is_dataclass(wanted) or getattr(wanted, "_is_runtime_protocol", False):
         return lambda value: isinstance(value, wanted)  # type: ignore[arg-type]
     return dataclasses.is_dataclass  # a protocol: what is a spec can say for itself
 
@@ -177,7 +182,8 @@ def from_plain(plain: Any) -> Any:
             raise ValueError(
                 f"{name} has no field {', '.join(unknown)}; it has {', '.join(known) or 'none'}"
             )
-        return _TYPES[name](**{k: from_plain(v) for k, v in fields.items()})
+        made = getattr(_TYPES[name], "from_fields", _TYPES[name])
+        return made(**{k: from_plain(v) for k, v in fields.items()})
     if isinstance(plain, list):
         return tuple(from_plain(v) for v in plain)
     return plain
@@ -209,7 +215,9 @@ def key(value: Any) -> str:
 
 def flat(value: Any, prefix: str = "") -> dict[str, Any]:
     """A spec as columns of a tidy frame: nested specs are named by their `label` (or type),
-    and their own fields follow with a dotted name."""
+    and their own fields follow with a dotted name. A spec with `columns()` says them itself."""
+    if hasattr(value, "columns"):
+        return {prefix + name: here for name, here in value.columns().items()}
     columns: dict[str, Any] = {}
     for field in _fields(type(value)):  # type: ignore[arg-type]
         here, name = getattr(value, field.name), prefix + field.name

@@ -8,6 +8,24 @@ from typing import Any
 from torch import Tensor
 
 
+class Each(list[Any]):
+    """What is no tensor and each network has of its own, in their order."""
+
+
+class Stateful:
+    """Something that keeps numbers of each of R networks: all of them in one tree, its state."""
+
+    state: dict[str, Any]
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these networks only."""
+        self.state = take(self.state, rows)
+        self.bound()
+
+    def bound(self) -> None:
+        """Renew what is made of the state, which has been replaced."""
+
+
 def apply(function: Callable[[Tensor], Any], tree: Any) -> Any:
     """The tree with `function` of each tensor in its place; what is no tensor stays as it is.
 
@@ -27,14 +45,33 @@ def apply(function: Callable[[Tensor], Any], tree: Any) -> Any:
 def take(tree: Any, rows: Sequence[int]) -> Any:
     """The tree of some networks: these rows of every tensor, whose first axis counts networks.
 
-    Numbers, and tensors without axes, are of all networks together and stay as they are.
+    Of what `Each` network has it is those entries. Numbers, and tensors without axes, are of all
+    networks together and stay as they are.
 
     >>> import torch
-    >>> take([torch.arange(3), 0.5], [2, 0])
-    [tensor([2, 0]), 0.5]
+    >>> take([torch.arange(3), Each("abc"), 0.5], [2, 0])
+    [tensor([2, 0]), ['c', 'a'], 0.5]
     """
     chosen = list(rows)
-    return apply(lambda t: t[chosen] if t.dim() else t, tree)
+    if isinstance(tree, Tensor):
+        return tree[chosen] if tree.dim() else tree
+    if isinstance(tree, Each):
+        return Each(tree[row] for row in chosen)
+    if isinstance(tree, Mapping):
+        return {name: take(value, chosen) for name, value in tree.items()}
+    if isinstance(tree, tuple | list):
+        return type(tree)(take(value, chosen) for value in tree)
+    return tree
+
+
+def part(tree: Any, where: slice) -> Any:
+    """The tree of some samples: that slice of every tensor."""
+    return apply(lambda t: t[where], tree)
+
+
+def row_of(tree: Any, row: int) -> Any:
+    """The tree of one network: that row of every tensor."""
+    return apply(lambda t: t[row], tree)
 
 
 def leaves(tree: Any) -> Iterator[Tensor]:

@@ -10,6 +10,7 @@ import uuid
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -19,11 +20,14 @@ from initlab import cluster, sweep
 from initlab.cluster import ClusterError, on_ray
 from initlab.store import Store
 from tests.sweep.test_sweep import RUNS, alive, values
-from tests.wait import until
+from tests.wait import PATIENCE, until
 
 pytest.importorskip("ray", reason="needs initlab[ray]")
 # Set before Ray starts anything: no dashboard's agents, no reports to anyone.
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ADDRESS": ""}
+#: Ray gives a node up that has not started in 30 seconds, and no argument changes that: here its
+#: seconds are longer, for machines that have much else to do.
+PATIENT = SimpleNamespace(**vars(time) | {"monotonic": lambda: 30 * time.monotonic() / PATIENCE})
 
 
 @dataclass(frozen=True)
@@ -75,13 +79,14 @@ def two_nodes():
             patch.setenv(name, value)
         patch.delenv("RAY_ADDRESS")
         given = {"object_store_memory": 100 * 2**20, "node_ip_address": "127.0.0.1"}
+        patch.setattr("ray._private.node.time", PATIENT)
         nodes = Cluster(
             initialize_head=True,
             head_node_args={"num_cpus": 0, "include_dashboard": False, **given},
         )
         nodes.add_node(num_cpus=1, **given)
         nodes.add_node(num_cpus=1, **given)
-        nodes.wait_for_nodes()
+        nodes.wait_for_nodes(timeout=PATIENCE)
         yield nodes
         nodes.shutdown()
 

@@ -16,6 +16,8 @@ LAYERS = [
         "spec",
         "files",
         "packaged",
+        "imported",
+        "tensors",
         "tree",
         "pictures",
         "data",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from initlab.init.asbuilt import AsBuilt
 from initlab.init.compose import At, Compose
 from initlab.init.contract import Part, Rule, Scheme
-from initlab.init.evaluate import check_batch
 from initlab.init.fans import Fans, derivative_gain, fans, gain, gaussian_mean
 from initlab.init.fitted import LSUV, DataDependent, Whitening
+from initlab.init.functional import check_batch
 from initlab.init.gradinit import GradInit
 from initlab.init.identities import DeltaOrthogonal, Dirac, Sparse, ZerO
 from initlab.init.identity import IDInit, PaddedIdentity
@@ -142,7 +143,7 @@ def initialize(
             shape = tuple(module.get_parameter(name).shape)
             drawn = part.rule.stack(part.fans, shape, generator, count or 1)
             params[name] = (drawn if count is not None else drawn[0]).to(device)
-    if not params:
+    if not params and not (isinstance(rule, Scheme) and rule.leaves_all):
         raise ValueError(
             f"{type(module).__name__} has nothing to initialize: no linear layer and no convolution"
         )
@@ -186,6 +187,7 @@ __all__ = [
     "LSUV",
     "RULES",
     "SCHEMES",
+    "AsBuilt",
     "At",
     "Compose",
     "Constant",

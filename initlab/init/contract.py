@@ -105,6 +105,8 @@ class Scheme:
     note: ClassVar[str] = ""
     #: Whether `fit` looks at data.
     needs_batch: ClassVar[bool] = False
+    #: Whether it is meant to set nothing.
+    leaves_all: ClassVar[bool] = False
 
     @property
     def label(self) -> str:

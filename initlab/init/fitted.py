@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from initlab.init.contract import Rule, Scheme
-from initlab.init.evaluate import Call, Network, Seen, check_batch, seeded
 from initlab.init.fans import Fans
+from initlab.init.functional import Call, FunctionalModule, Seen, check_batch, seeded
 from initlab.init.plan import plan
 from initlab.init.scaling import HeNormal
 from initlab.init.structured import Orthogonal
@@ -36,7 +36,7 @@ class LayerByLayer(Scheme):
     def fit(self, module, params, batch, generator) -> dict[str, Tensor]:
         """See `Scheme.fit`; raises `ValueError` for a layer whose outputs cannot be rescaled."""
         x, _ = check_batch(batch)
-        network = Network(module, params)
+        network = FunctionalModule(module, params)
         new = {name: p.detach().clone() for name, p in params.items()}
         called = {name: p.detach().clone() for name, p in params.items()}
 

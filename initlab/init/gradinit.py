@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from initlab.init.contract import Rule, Scheme, check_number
-from initlab.init.evaluate import Network, batch_loss, check_batch, seeded
+from initlab.init.functional import FunctionalModule, batch_loss, check_batch, seeded
 from initlab.init.plan import plan
 from initlab.init.scaling import HeNormal
 from initlab.spec import spec
@@ -68,7 +68,7 @@ class GradInit(Scheme):
     def fit(self, module, params, batch, generator) -> dict[str, Tensor]:
         """See `Scheme.fit`; raises `ValueError` where the loss leaves the numbers."""
         x, y = check_batch(batch)
-        network, (direction, norm) = Network(module, params), _DIRECTIONS[self.optimizer]
+        network, (direction, norm) = FunctionalModule(module, params), _DIRECTIONS[self.optimizer]
         start = {name: p.detach() for name, p in params.items()}
         scales = {name: torch.ones((), device=p.device) for name, p in start.items()}
         adam = torch.optim.Adam(list(scales.values()), self.rate)

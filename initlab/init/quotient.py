@@ -12,7 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 from initlab.init.contract import Rule, Scheme, check_number
-from initlab.init.evaluate import Network, batch_loss, check_batch, seeded
+from initlab.init.functional import FunctionalModule, batch_loss, check_batch, seeded
 from initlab.init.plan import plan
 from initlab.init.scaling import HeNormal
 from initlab.spec import spec
@@ -81,7 +81,7 @@ def gradient_quotient(
     """
     check_number("epsilon", epsilon)
     x, y = check_batch(batch)
-    network = Network(module, params)
+    network = FunctionalModule(module, params)
     leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
     g = torch.Generator().manual_seed(0) if generator is None else generator
     with (
@@ -133,7 +133,7 @@ class MetaInit(Scheme):
     def fit(self, module, params, batch, generator) -> dict[str, Tensor]:
         """See `Scheme.fit`."""
         x, y = check_batch(batch)
-        network = Network(module, params)
+        network = FunctionalModule(module, params)
         now = {name: p.detach().clone() for name, p in params.items()}
         moved = [name for name, p in now.items() if p.dim() > 1]
         speed = dict.fromkeys(moved, 0.0)

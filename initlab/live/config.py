@@ -64,7 +64,7 @@ def _only(what: str, given: Any, known: Any) -> Mapping[str, Any]:
 
 
 @spec
-class Network:
+class OneNetwork:
     """What one network of a group has of its own.
 
     `scale` multiplies the weights that `rule` draws by `seed`; `noise` is the share of wrong
@@ -93,7 +93,7 @@ class Config:
     `depth` counts hidden layers. Raises `ValueError` for anything else than what is known.
     """
 
-    networks: tuple[Network, ...]
+    networks: tuple[OneNetwork, ...]
     data: str = "digits"
     depth: int = 10
     width: int = 64
@@ -129,9 +129,9 @@ class Config:
         networks = fields.pop("networks", None)
         if not isinstance(networks, list | tuple):
             raise ValueError(f"networks must be a list, not {networks!r}")
-        each = [dict(_only("a network", n, Network.__dataclass_fields__)) for n in networks]
+        each = [dict(_only("a network", n, OneNetwork.__dataclass_fields__)) for n in networks]
         for given, names in ((fields, WHOLE), *((n, ("seed",)) for n in each)):
             for name in names:  # a browser's numbers are all of one kind
                 if isinstance(given.get(name), float) and given[name] == given[name] // 1:
                     given[name] = int(given[name])
-        return cls(networks=tuple(Network(**n) for n in each), **fields)
+        return cls(networks=tuple(OneNetwork(**n) for n in each), **fields)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from initlab.live.network import rms
-from initlab.train.optim import adam_update, sgd_update
+from initlab.train import SGD, Adam
 
 #: Optimizers that have graphs, with the number of states that each keeps per parameter.
 STATES = {"sgd": 1, "adam": 2, "adamw": 2}
@@ -37,7 +37,7 @@ def sgd(
     theta, moved = _copies(params), _copies(velocities)
     for i, (t, g, v) in enumerate(zip(theta, _copies(grads), moved, strict=True)):
         n = _per_network(given, t, i)
-        sgd_update(t, g, v, n={**n, "nesterov": False, "decoupled": False})
+        SGD.update(t, g, [v], {**n, "nesterov": False, "decoupled": False}, 0)
     return *theta, *moved
 
 
@@ -67,7 +67,7 @@ def adam(
     theta, m, v = _copies(params), _copies(means), _copies(squares)
     for i, (p, g, a, b) in enumerate(zip(theta, _copies(grads), m, v, strict=True)):
         n = _per_network(given, p, i) | shared
-        adam_update(p, g, a, b, n.pop("count"), n={**n, "decoupled": decoupled})
+        Adam.update(p, g, [a, b], {**n, "decoupled": decoupled}, n.pop("count"))
     return *theta, *m, *v, count
 
 

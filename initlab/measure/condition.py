@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from initlab.init.evaluate import Network
+from initlab.init.functional import FunctionalModule
 from initlab.measure.curvature import top_eigenvalue
 from initlab.measure.layers import units
 from initlab.spec import spec
@@ -83,7 +83,7 @@ class Condition:
         )
         try:
             with torch.no_grad():
-                Network(module, params)(params, x)
+                FunctionalModule(module, params)(params, x)
         finally:
             hook.remove()
         finite = bool(torch.isfinite(entered[0]).all())

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from initlab.init import Rule, Scheme, initialize
-from initlab.init.evaluate import Network, batch_loss, check_batch, seeded
+from initlab.init.functional import FunctionalModule, batch_loss, check_batch, seeded
 from initlab.measure.layers import default_generator
 from initlab.measure.watch import Seen, watching
 
@@ -59,7 +59,7 @@ def coordinate_check(
                 module = build(width)
             params = initialize(module, rule, g, device=x.device, batch=batch)
             rates = rule.rates(module) if isinstance(rule, Scheme) else {}
-            network = Network(module, params)
+            network = FunctionalModule(module, params)
             leaves = {name: p.clone().requires_grad_() for name, p in params.items()}
             groups = [
                 {"params": [p], "lr": rate * rates.get(name, 1.0)} for name, p in leaves.items()
@@ -83,7 +83,7 @@ def coordinate_check(
 
 @torch.no_grad()
 def _outputs(
-    network: Network, params: dict[str, Tensor], x: Tensor, generator: torch.Generator
+    network: FunctionalModule, params: dict[str, Tensor], x: Tensor, generator: torch.Generator
 ) -> list[tuple[Seen, Tensor]]:
     """Outputs of every layer, copied."""
     found: list[tuple[Seen, Tensor]] = []

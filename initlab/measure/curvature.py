@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from initlab.init.evaluate import Network, batch_loss, check_batch, seeded
+from initlab.init.functional import FunctionalModule, batch_loss, check_batch, seeded
 from initlab.init.quotient import gradient_quotient
 from initlab.measure.layers import default_generator
 
@@ -95,7 +95,7 @@ def top_eigenvalue(
     """
     x, y = check_batch(batch)
     g = default_generator(generator)
-    network = Network(module, params)
+    network = FunctionalModule(module, params)
     leaves = {name: p.detach().clone().requires_grad_() for name, p in params.items()}
     with (
         torch.enable_grad(),

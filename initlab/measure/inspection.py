@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from initlab.init import Rule, Scheme, gradient_quotient, initialize
-from initlab.init.evaluate import Network, batch_loss, check_batch, seeded
+from initlab.init.functional import FunctionalModule, batch_loss, check_batch, seeded
 from initlab.measure.curvature import top_eigenvalue
 from initlab.measure.jacobian import (
     eigenvalues,
@@ -101,7 +101,7 @@ def _one(
     def fresh() -> torch.Generator:
         return torch.Generator().manual_seed(seed)  # the same dropout for every part
 
-    network = Network(module, params)
+    network = FunctionalModule(module, params)
     with torch.no_grad(), seeded(fresh(), network.device):
         outputs = network(params, x)
         found: list[tuple[str, float]] = [("loss", float(batch_loss(outputs, y)))]

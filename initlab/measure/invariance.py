@@ -16,7 +16,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from initlab.init.evaluate import Network
+from initlab.init.functional import FunctionalModule
 
 
 def scale_invariant(
@@ -33,7 +33,7 @@ def scale_invariant(
     normalization normalizes by the batch. Outputs count as unchanged where they differ by at most
     `tolerance` of their standard deviation, because normalization adds a small number to variances.
     """
-    network = Network(module, params)
+    network = FunctionalModule(module, params)
     mode = module.training
     module.train()
     try:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from initlab.init.evaluate import Network, seeded
+from initlab.init.functional import FunctionalModule, seeded
 from initlab.measure.layers import default_generator
 
 
@@ -56,7 +56,7 @@ def jacobian(
     """
     if not x.is_floating_point():
         raise ValueError(f"a Jacobian needs inputs that are real numbers, not {x.dtype}")
-    network, rows = Network(module, params), []
+    network, rows = FunctionalModule(module, params), []
     leaf = x.detach().clone().requires_grad_()
     with torch.enable_grad(), seeded(default_generator(generator), network.device):
         outputs = network({n: p.detach() for n, p in params.items()}, leaf)
@@ -93,7 +93,7 @@ def ntk(
     >>> ntk(nn.Linear(2, 1, bias=False), {"weight": torch.zeros(1, 2)}, x).tolist()
     [[5.0, 11.0], [11.0, 25.0]]
     """
-    network, rows = Network(module, params), []
+    network, rows = FunctionalModule(module, params), []
     leaves = {name: p.detach().clone().requires_grad_() for name, p in params.items()}
     with (
         torch.enable_grad(),

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from initlab.init.evaluate import Network, batch_loss, check_batch, seeded
+from initlab.init.functional import FunctionalModule, batch_loss, check_batch, seeded
 from initlab.measure.watch import Seen, watching
 
 #: Columns of what is measured of a layer; layer 0 is the input.
@@ -75,7 +75,7 @@ def layers(
     def visit(seen: Seen) -> None:
         look(seen.layer, seen.path, seen.kind, seen.out)
 
-    network = Network(module, params)
+    network = FunctionalModule(module, params)
     own = {name: p.detach().clone().requires_grad_() for name, p in params.items()}
     start = x.detach().clone()
     leaves = list(own.values())
@@ -125,7 +125,7 @@ def units(
         count[seen.layer] = count.get(seen.layer, 0) + slope.shape[1]
         told[seen.layer] = seen.path, seen.kind, seen.steepest
 
-    network = Network(module, params)
+    network = FunctionalModule(module, params)
     with torch.no_grad(), seeded(default_generator(generator), network.device):
         for part in _batches(inputs, batch_size):
             with watching(module, visit):

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from initlab.init.evaluate import Network
+from initlab.init.functional import FunctionalModule
 from initlab.spec import spec
 
 
@@ -68,7 +68,7 @@ def _outputs(module: nn.Module, params: Mapping[str, Tensor], x: Tensor, *, trai
     mode = module.training
     module.train(train)
     try:
-        return Network(module, params)(params, x)
+        return FunctionalModule(module, params)(params, x)
     finally:
         module.train(mode)
 

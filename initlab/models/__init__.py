@@ -20,11 +20,12 @@ from initlab.models.densenet import DenseNet
 from initlab.models.mlp import MLP, LogisticRegression, ResidualBlock, ResidualMLP
 from initlab.models.mobilenet import MobileNetV2
 from initlab.models.module import ModuleModel
+from initlab.models.network import Network, call
 from initlab.models.resnet import PreActResNet18, ResNet18
 from initlab.models.resnet9 import ResNet9
 from initlab.models.stacked import Params, Tap
 
-#: What a run may train: any of these specs.
+#: Any of these specs.
 Model: TypeAlias = (
     MLP
     | LogisticRegression
@@ -36,9 +37,11 @@ Model: TypeAlias = (
     | MobileNetV2
     | DenseNet
 )
+#: What a run may train: a model of this package, or somebody else's network.
+AnyModel: TypeAlias = Model | Network
 
 
-def parameter_count(model: Model) -> int:
+def parameter_count(model: AnyModel) -> int:
     """Number of weights and biases of one network.
 
     >>> parameter_count(MLP((5,), inputs=4, outputs=2))
@@ -51,12 +54,14 @@ __all__ = [
     "ACTIVATIONS",
     "MLP",
     "Activation",
+    "AnyModel",
     "ConvNet",
     "DenseNet",
     "LogisticRegression",
     "MobileNetV2",
     "Model",
     "ModuleModel",
+    "Network",
     "Params",
     "PreActResNet18",
     "ResNet9",
@@ -65,5 +70,6 @@ __all__ = [
     "ResidualMLP",
     "Tap",
     "activation",
+    "call",
     "parameter_count",
 ]

@@ -15,13 +15,16 @@ import torch
 from initlab import devices
 from initlab.data import SIZES, DataSet, Split
 from initlab.init import HeNormal, Scheme, initialize
-from initlab.models import ModuleModel
+from initlab.models import ModuleModel, Network
 from initlab.reinit import Stages
 from initlab.sweep.execute import FITTED_ON, execute
-from initlab.sweep.groups import epochs, groups, samples, taught
+from initlab.sweep.groups import epochs, groups, inputs, samples, taught
 from initlab.sweep.runs import Run, by_key
-from initlab.train import Budget, fit
+from initlab.tensors import Tensors
+from initlab.train import Budget, family, fit
+from initlab.train.fit import whole
 from initlab.train.memory import group_bytes
+from initlab.tree import apply
 
 #: Steps of a fitted start that are timed; the first of them are not.
 STEPS, WARM = 4, 1
@@ -107,6 +110,7 @@ def estimate(
                         len(largest),
                         teacher=taught(first) > 0,
                         device=device,
+                        x=inputs(first),
                     ),
                 }
             )
@@ -121,7 +125,7 @@ def _shape(run: Run) -> tuple:
     if run.budget is None:
         return run.model, run.measure, run.networks, run.data, _fitted(run)
     stages = None if run.stages is None else run.stages.alike
-    kind = run.model, run.budget, type(run.optimizer), samples(run), run.augment, run.curves
+    kind = run.model, run.budget, family(run.optimizer), samples(run), run.augment, run.curves
     return *kind, stages
 
 
@@ -142,13 +146,17 @@ def _starts(cut: list[list[Run]], device: str) -> float:
 def _start(run: Run, scheme: Scheme, device: str) -> float:
     """Cost of fitting one network of a run's model, on noise of the shape of its data."""
     g = torch.Generator().manual_seed(0)
-    module, shape = run.model.build("meta"), run.model.input_shape
-    batch = _noise(run, min(FITTED_ON, samples(run)), shape, g, device)
+    module = run.model.build("meta")
+    batch = _like(run, min(FITTED_ON, samples(run)), g, device)
+    x = batch.x
+    if not isinstance(run.model, Network):
+        assert isinstance(x, torch.Tensor)
+        x = x.reshape(-1, *run.model.input_shape)
 
     def timed(steps: int) -> float:
         rule = replace(scheme, steps=steps) if steps else scheme  # type: ignore[call-arg]
         start = time.perf_counter()
-        initialize(module, rule, g, device=device, batch=(batch.x, batch.y))
+        initialize(module, rule, g, device=device, batch=(x, batch.y))
         _wait(device)
         return time.perf_counter() - start
 
@@ -161,12 +169,14 @@ def _start(run: Run, scheme: Scheme, device: str) -> float:
     return short + max(0.0, timed(few + more) - short) / more * (steps - few)
 
 
-def _noise(
-    run: Run, count: int, shape: tuple[int, ...], generator: torch.Generator, device: str
-) -> Split:
-    """Examples in place of a run's data."""
+def _like(run: Run, count: int, generator: torch.Generator, device: str) -> Split:
+    """Examples in place of a run's data: noise, or some of a user's tensors again and again."""
+    if isinstance(run.data, Tensors):
+        x, y = run.data.splits["train"]
+        again = torch.arange(count) % len(y)
+        return Split(apply(lambda t: t[again].to(device), x), y[again].to(device))
     assert run.data is not None
-    x = torch.randn(count, *shape, generator=generator).to(device)
+    x = torch.randn(count, *run.data.shape, generator=generator).to(device)
     return Split(x, torch.randint(run.data.outputs, (count,), generator=generator).to(device))
 
 
@@ -184,28 +194,29 @@ def _seconds(group: list[Run], device: str) -> float:
         start = time.perf_counter()
         execute([few], device)
         return (time.perf_counter() - start) * first.networks / few.networks * len(group)
-    assert first.data is not None
-    N, whole = samples(first), min(first.budget.batch_size, samples(first))
-    batch, probed = whole, group
-    if isinstance(first.model, ModuleModel):  # their time grows with networks and with samples
-        batch, probed = min(whole, BATCH), group[:1]
-    tests = SIZES[first.data.name][1] if first.data.test is None else first.data.test
-    tests = max(1, tests or first.data.val)  # what the end of a run is judged on
+    data_of = first.data
+    assert data_of is not None
+    N, full = samples(first), min(first.budget.batch_size, samples(first))
+    batch, probed = full, group
+    # Their time grows with networks and with samples.
+    if isinstance(first.model, ModuleModel | Network):
+        batch, probed = min(full, BATCH), group[:1]
+    tests = SIZES[data_of.name][1] if data_of.test is None else data_of.test
+    tests = max(1, tests or data_of.val)  # what the end of a run is judged on
     g = torch.Generator().manual_seed(0)
-    shape, classes = first.data.shape, first.data.outputs
-    assert torch.Size(shape).numel() == torch.Size(first.model.input_shape).numel()
-
     module = first.model.build("meta")
     rule = HeNormal() if _fitted(first) else first.init
     params = initialize(module, rule, g, bias=first.bias, count=len(probed), device=device)
+    if isinstance(first.model, Network):
+        params = whole(first.model, params, len(probed))
 
     hooked = None
     if first.stages is not None and first.stages.method.normalizes:
         hooked = Stages(first.stages.method, 1)  # its networks are computed one by one
 
     def timed(train: int, test: int) -> float:
-        seen, held = (_noise(first, n, shape, g, device) for n in (train, test))
-        data = DataSet("probe", seen, held, classes)
+        seen, held = (_like(first, n, g, device) for n in (train, test))
+        data = DataSet("probe", seen, held, data_of.outputs)
         start = time.perf_counter()
         fit(
             first.model,
@@ -231,7 +242,7 @@ def _seconds(group: list[Run], device: str) -> float:
     while (tested := timed(WARM * batch, look)) < enough and look < most:
         look = min(4 * look, most)
     looked = max(0.0, tested - short) / look * tests
-    steps = ceil(N / whole) * epochs(first)
+    steps = ceil(N / full) * epochs(first)
     looks = 1.0 if first.budget.goal is None else len(first.budget.check_steps(steps))
     if first.curves is not None:
         looks += len(first.curves.steps(steps)) * (1 + N // tests)
@@ -239,5 +250,5 @@ def _seconds(group: list[Run], device: str) -> float:
         students = first.stages.count - 1 if first.stages.teacher else 0
         looks += first.stages.count * (1 + N // tests) + students
         looks += taught(first) * epochs(first) * N / tests  # what the teacher sees
-    step = max(0.0, long - short) / more * whole / batch
+    step = max(0.0, long - short) / more * full / batch
     return (step * steps + looked * looks) * len(group) / len(probed)

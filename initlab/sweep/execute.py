@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from math import ceil
 from typing import Any
@@ -13,16 +14,18 @@ import torch
 from torch import Tensor, nn
 
 from initlab import data as data_module
+from initlab.data import Split
 from initlab.init import Scheme, initialize
-from initlab.init.evaluate import buffers
+from initlab.init.functional import buffers
 from initlab.measure.contract import Row
-from initlab.models import parameter_count
+from initlab.models import Network, parameter_count
 from initlab.precision import precision
 from initlab.reinit import change
 from initlab.spec import canonical, key, seed_of
 from initlab.sweep.runs import Run
 from initlab.threads import in_threads
-from initlab.train import Outcome, fit
+from initlab.train import Members, Outcome, train
+from initlab.tree import apply
 
 Rows = list[Row]
 #: What the store takes: (key, run as JSON, seconds, rows).
@@ -64,7 +67,9 @@ def _batch(run: Run, device: str) -> tuple[Tensor, Tensor] | None:
     train = data_module.load(run.data, device).train
     drawn = torch.Generator().manual_seed(seed_of(run.order, "fitted"))
     chosen = torch.randperm(len(train.y), generator=drawn)[:FITTED_ON].to(train.x.device)
-    return train.x[chosen].reshape(-1, *run.model.input_shape), train.y[chosen]
+    x = apply(lambda t: t[chosen], train.x)
+    model = run.model
+    return x if isinstance(model, Network) else x.reshape(-1, *model.input_shape), train.y[chosen]
 
 
 def _fresh(run: Run, module: nn.Module, stage: int, device: str) -> dict[str, Tensor]:
@@ -83,7 +88,8 @@ def _fresh(run: Run, module: nn.Module, stage: int, device: str) -> dict[str, Te
 def _measure(run: Run, device: str) -> Rows:
     """Draw the networks of a run in chunks and report what it measures of them."""
     measure = run.measure
-    assert measure is not None
+    assert measure is not None and not isinstance(run.model, Network)
+    model = run.model
     module, shape = run.model.build("meta"), run.model.input_shape
     at_once = max(1, CHUNK_WEIGHTS // parameter_count(run.model))
     images = None
@@ -101,7 +107,7 @@ def _measure(run: Run, device: str) -> Rows:
         x = images
         if x is None:
             x = measure.inputs(count, shape, _generator(run, "input", chunk)).to(device)
-        return measure.values(run.model, params, x, _generator(run, "direction", chunk))
+        return measure.values(model, params, x, _generator(run, "direction", chunk))
 
     chunks = range(ceil(run.networks / at_once))
     with precision("float32", torch.device(device)):
@@ -132,7 +138,7 @@ def initial(run: Run, device: str = "cpu") -> dict[str, Tensor]:
 
 def _start(run: Run, module: nn.Module, device: str, nudge: int | None = None) -> dict[str, Tensor]:
     """The parameters from which a run trains."""
-    params = _initialize(run, module, 0, device)
+    params = _built(run, device) | _initialize(run, module, 0, device)
     if nudge is not None:
         generator = torch.Generator().manual_seed(nudge)
         for name, t in params.items():
@@ -153,6 +159,15 @@ def _start(run: Run, module: nn.Module, device: str, nudge: int | None = None) -
         {n: float(torch.linalg.vector_norm(t)) for n, t in _start(before, module, device).items()},
     )
     return kept
+
+
+def _built(run: Run, device: str) -> dict[str, Tensor]:
+    """Parameters and buffers that a network is built with, where its rule leaves any alone."""
+    if not isinstance(run.model, Network):
+        return {}
+    made = run.model.build(device, seed_of(run.seed, "built"))
+    named = dict(made.named_parameters()) | dict(made.named_buffers())
+    return {name: t.detach() for name, t in named.items()}
 
 
 @lru_cache(maxsize=64)  # the runs of a group that start from one end are many
@@ -176,34 +191,25 @@ def _fit(runs: Sequence[Run], device: str, nudge: int | None = None) -> list[Out
         new = buffers(module, torch.device(device))  # of those that do not go on with any
         starts = [{n: t for n, t in new.items() if t.is_floating_point()} | s for s in starts]
     orders = {r.order: torch.Generator().manual_seed(seed_of(r.order, "order")) for r in runs}
-    labels = {r.noise: r.noise(data.train.y, data.classes) for r in runs if r.noise is not None}
-    targets = None
-    if labels:
-        own = [data.train.y if r.noise is None else labels[r.noise] for r in runs]
-        targets = own[0] if len({r.noise for r in runs}) == 1 else torch.stack(own)
-    return fit(
-        first.model,
-        {name: torch.stack([s[name] for s in starts]) for name in starts[0]},
-        data,
-        optimizer=[r.optimizer for r in runs],
-        budget=first.budget,
-        order=[orders[r.order] for r in runs],
-        loss=first.loss,
-        schedule=first.schedule,
-        targets=targets,
-        augment=first.augment,
-        curves=first.curves,
-        watch=first.watch,
-        rates=_rates(runs, module),
+    classes = data.classes or 0
+    labels = {r.noise: r.noise(data.train.y, classes) for r in runs if r.noise is not None}
+    truth = data.train.y if any(r.noise is not None and r.noise.rate for r in runs) else None
+    own: Tensor | None = None
+    if first.noise is not None and len({r.noise for r in runs}) == 1:
+        data = replace(data, train=Split(data.train.x, labels[first.noise]))
+    elif labels:
+        own = torch.stack([data.train.y if r.noise is None else labels[r.noise] for r in runs])
+    members = Members(
+        optimizers=[r.optimizer for r in runs],
+        orders=[orders[r.order] for r in runs],
+        rates=[dict(r.init.rates(module)) if isinstance(r.init, Scheme) else {} for r in runs],
+        labels=own,
         stages=None if first.stages is None else [r.stages for r in runs if r.stages is not None],
         fresh=lambda r, stage: _fresh(runs[r], module, stage, device),
+        noise=[seed_of(r.seed, r.order, "noise") for r in runs],
     )
-
-
-def _rates(runs: Sequence[Run], module: nn.Module) -> list[dict[str, float]] | None:
-    """Multipliers of each run's learning rates, where any scheme has some."""
-    rates = [dict(r.init.rates(module)) if isinstance(r.init, Scheme) else {} for r in runs]
-    return rates if any(rates) else None
+    params = {name: torch.stack([s[name] for s in starts]) for name in starts[0]}
+    return train(first, params, data, members, truth=truth)
 
 
 def execute(runs: Sequence[Run], device: str = "cpu", nudge: int | None = None) -> list[Result]:

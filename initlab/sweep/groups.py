@@ -7,13 +7,16 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from math import prod
 
+import torch
+
 from initlab.data import SIZES
-from initlab.init import Zeros
-from initlab.models import parameter_count
+from initlab.models import Network, parameter_count
 from initlab.spec import canonical
-from initlab.sweep.runs import Run
-from initlab.train import SGD, family
+from initlab.sweep.runs import OF_EACH, Run
+from initlab.tensors import Inputs, Tensors
+from initlab.train import family
 from initlab.train.memory import networks_at_once
+from initlab.tree import apply, first
 
 #: Fewer runs than this with an order of their own batches are not worth a group of their own:
 #: they train together with others, each on its own batches.
@@ -37,15 +40,16 @@ def groups(
         else:
             alike.setdefault(_kind(r), []).append(r)
     for members in alike.values():
-        first = members[0]
-        assert first.budget is not None
+        one = members[0]
+        assert one.budget is not None
         size = networks_at_once(
-            first.model,
-            first.budget.batch_size,
-            first.optimizer,
+            one.model,
+            one.budget.batch_size,
+            one.optimizer,
             device,
             memory,
-            teacher=taught(first) > 0,
+            teacher=taught(one) > 0,
+            x=inputs(one),
         )
         orders = Counter(r.order for r in members)
         shared = [
@@ -58,25 +62,26 @@ def groups(
 
 
 def _kind(run: Run) -> tuple:
-    """What the runs of a group have in common."""
-    same = dataclasses.replace(
-        run,
-        init=Zeros(),
-        bias=Zeros(),
-        seed=0,
-        order=0,
-        noise=None,
-        optimizer=SGD(),
-        start=None,
-        stages=None if run.stages is None else run.stages.alike,
-    )
-    return canonical(same), family(run.optimizer)
+    """What the runs of a group have in common: all fields but those that each network has."""
+    fields = (f.name for f in dataclasses.fields(run) if f.name not in OF_EACH)
+    shared = [(name, canonical(getattr(run, name))) for name in fields]
+    stages = None if run.stages is None else canonical(run.stages.alike)
+    return type(run), *shared, stages, family(run.optimizer)
 
 
 def samples(run: Run) -> int:
     """Training samples of one epoch."""
     assert run.data is not None
     return run.data.train or SIZES[run.data.name][0]
+
+
+def inputs(run: Run, count: int = 2) -> Inputs | None:
+    """A few inputs of a run whose network is a user's, zeros where they would have to be loaded."""
+    if not isinstance(run.model, Network) or run.data is None:
+        return None
+    if isinstance(run.data, Tensors):
+        return apply(lambda t: t[:count], run.data.splits["train"][0])
+    return torch.zeros(count, *run.data.shape)
 
 
 def epochs(run: Run) -> int:
@@ -90,14 +95,19 @@ def taught(run: Run) -> float:
     assert run.budget is not None
     if run.stages is None or run.stages.teacher is None:
         return 0.0
-    first, *others = run.stages.lengths(run.budget.epochs)
-    return sum(others) / (first + sum(others))
+    begin, *others = run.stages.lengths(run.budget.epochs)
+    return sum(others) / (begin + sum(others))
 
 
 def cost(group: Sequence[Run]) -> float:
     """Rough number of multiplications, to order groups and to decide whether to use processes."""
     r = group[0]
-    weights, shape = parameter_count(r.model), r.model.input_shape
+    weights = parameter_count(r.model)
+    if isinstance(r.model, Network):
+        x = inputs(r)
+        shape: tuple[int, ...] = () if x is None else tuple(first(x).shape[1:])
+    else:
+        shape = r.model.input_shape
     positions = prod(shape[1:]) if len(shape) > 1 else 1
     if r.budget is None:
         return float(weights * r.networks * (20 + positions))  # a draw costs about 20

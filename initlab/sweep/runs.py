@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 from collections.abc import Iterable
+from dataclasses import KW_ONLY
 from functools import lru_cache
 from typing import Any
 
@@ -13,33 +14,25 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from initlab.augment import Augment
-from initlab.data import Data
-from initlab.init import MuP, Rule, Scheme, Zeros
+from initlab.init import AsBuilt, MuP, Rule, Scheme, Zeros
 from initlab.measure import Measure
-from initlab.measure.condition import Condition
-from initlab.measure.displacement import Displacement
-from initlab.measure.memory import Memory
-from initlab.models import Model
+from initlab.models import AnyModel, Network
 from initlab.noise import LabelNoise
 from initlab.reinit import Method, Stages
 from initlab.spec import flat, from_plain, key, spec, to_plain
 from initlab.train import (
     SGD,
-    Adam,
-    Budget,
-    ConstantRate,
-    CrossEntropy,
-    Curves,
-    Loss,
     Optimizer,
-    Schedule,
+    Recipe,
     check_stages,
 )
 
+#: Fields of a run that each network of a group has of its own; the others they share.
+OF_EACH = ("init", "bias", "seed", "order", "noise", "optimizer", "start", "stages")
+
 
 @spec
-class Run:
+class Run(Recipe):
     """All that decides a result: nothing else may.
 
     With a `budget` the run trains one network on `data`; with `measure` it draws `networks`
@@ -51,27 +44,28 @@ class Run:
     stage.
     """
 
-    model: Model
     init: Rule | Scheme
-    data: Data | None = None
+    _: KW_ONLY
     bias: Rule = Zeros()
     seed: int = 0
     networks: int = 1
     measure: Measure | None = None
     optimizer: Optimizer = SGD()
-    budget: Budget | None = None
     order: int = 0
-    loss: Loss = CrossEntropy()
-    schedule: Schedule = ConstantRate()
     noise: LabelNoise | None = None
-    augment: Augment | None = None
-    curves: Curves | None = None
-    watch: Displacement | Condition | Memory | None = None
     start: Pretrained | None = None
     stages: Stages | None = None
 
     def __post_init__(self) -> None:
         """Refuse runs that do nothing, or two things at once."""
+        super().__post_init__()
+        if isinstance(self.model, Network):
+            self._check_own(self.model)
+        elif isinstance(self.init, AsBuilt):
+            raise ValueError(
+                f"{type(self.model).__name__} says nothing of its start: give a rule, such as "
+                "TorchDefault() for PyTorch's own; AsBuilt() is for a Network(…)"
+            )
         if (self.budget is None) == (self.measure is None):
             raise ValueError("a run needs either a budget (it trains) or a measure, not both")
         if self.budget is not None and (self.data is None or self.networks != 1):
@@ -80,12 +74,15 @@ class Run:
             raise ValueError("networks are measured on an image of data, or without data")
         if isinstance(self.init, Scheme) and self.init.needs_batch and self.data is None:
             raise ValueError(f"{self.init.label} looks at data: its runs need some, data=Data(…)")
-        kind = "adam" if isinstance(self.optimizer, Adam) else "sgd"
-        if isinstance(self.init, MuP) and self.budget and self.init.optimizer != kind:
+        rates = self.optimizer.mup
+        if isinstance(self.init, MuP) and self.budget and self.init.optimizer != rates:
             raise ValueError(
                 f"μP's rates are those of {self.init.optimizer!r}, but the run trains by "
-                f"{type(self.optimizer).__name__}: give MuP(optimizer={kind!r})"
+                f"{type(self.optimizer).__name__}: "
+                + (f"give MuP(optimizer={rates!r})" if rates else "μP has no rates for it")
             )
+        if self.noise is not None and (self.data is None or self.data.outputs is None):
+            raise ValueError("noise is wrong classes: the targets of these data are no classes")
         if self.networks < 1:
             raise ValueError(f"networks must be ≥ 1, not {self.networks}")
         if self.budget is None:
@@ -106,15 +103,28 @@ class Run:
                     f"{self.start.run.model} and {self.model}"
                 )
 
+    def _check_own(self, model: Network) -> None:
+        """Refuse what only networks of this package can."""
+        if self.measure is not None:
+            raise ValueError(
+                f"a measure draws networks of this package; initlab.inspect(module, rule, …) tells "
+                f"what {model.label} is like at its start"
+            )
+        if self.start is not None and self.start.method is None:
+            raise ValueError(
+                f"which layers of {model.label} are its head is not known: start it with a method, "
+                "Pretrained(run, ShrinkPerturb(1.0, 0.0)) for all layers as they are"
+            )
+
 
 @lru_cache(maxsize=32)  # runs of one model are many
-def _layers(model: Model) -> nn.Module:
+def _layers(model: AnyModel) -> nn.Module:
     """A module of the model without values."""
     return model.build("meta")
 
 
 @lru_cache(maxsize=256)
-def _check_layers(model: Model, method: Method, stages: int) -> None:
+def _check_layers(model: AnyModel, method: Method, stages: int) -> None:
     """Refuse a method that asks for layers which the model has not."""
     method.changes(_layers(model), 0, stages)
 

@@ -9,14 +9,11 @@ from torch import Tensor
 
 from initlab.augment import Augment
 from initlab.data import Split
+from initlab.train.ensemble import Batch
+from initlab.tree import Each, Stateful, apply
 
 
-def per_network(y: Tensor) -> bool:
-    """Whether targets are (R, N) or (R, N, classes) and not (N,) or (N, classes)."""
-    return y.dim() == (3 if y.is_floating_point() else 2)
-
-
-class Batches:
+class Batches(Stateful):
     """The batches of one epoch after the other, for R networks.
 
     Networks with the same generator see the same batches; when all do, a batch is (B, …) and
@@ -28,77 +25,88 @@ class Batches:
         train: Split,
         batch_size: int,
         orders: Sequence[torch.Generator],
-        augment: Augment | None,
-        image: tuple[int, ...],
+        augment: Augment | None = None,
+        image: tuple[int, ...] = (),
+        labels: Tensor | None = None,
     ) -> None:
-        """`orders` has one generator per network; targets are shared or one set per network.
-        `image` is the shape that inputs are augmented in.
+        """`orders` has one generator per network; `labels`, (R, N, …), are targets of each network
+        in place of those of `train`. `image` is the shape that inputs are augmented in.
         """
         self.train, self.batch_size, self.augment = train, batch_size, augment
         self.image = image
-        self.orders = list(orders)
-        self.own_labels = per_network(train.y)
-        self.count = len(train.x)
-        self.shuffled = torch.empty(0, dtype=torch.int64)
+        self.count = len(train)
+        self.shared: Tensor | None = None
+        self.state = {"orders": Each(orders), "own": None, "labels": labels}
 
     @property
     def steps(self) -> int:
         """Batches in an epoch."""
         return -(-self.count // self.batch_size)
 
+    @property
+    def labels(self) -> Tensor | None:
+        """Targets of each network, (R, N, …), if they have their own."""
+        labels: Tensor | None = self.state["labels"]
+        return labels
+
     def shuffle(self) -> None:
         """Begin an epoch."""
+        orders: list[torch.Generator] = self.state["orders"]
         drawn = {
             i: torch.randperm(self.count, generator=g)
-            for i, g in {id(g): g for g in self.orders}.items()
+            for i, g in {id(g): g for g in orders}.items()
         }
+        device = self.train.y.device
+        self.shared = self.state["own"] = None
         if len(drawn) == 1:
             [order] = drawn.values()
+            self.shared = order.to(device)
         else:
-            order = torch.stack([drawn[id(g)] for g in self.orders])
-        self.shuffled = order.to(self.train.x.device)
+            self.state["own"] = torch.stack([drawn[id(g)] for g in orders]).to(device)
 
     def chosen(self, i: int) -> Tensor:
         """Which samples the `i`-th batch of the epoch has: (B,) shared, or (R, B)."""
-        return self.shuffled[..., i * self.batch_size : (i + 1) * self.batch_size]
+        order = self.state["own"] if self.shared is None else self.shared
+        return order[..., i * self.batch_size : (i + 1) * self.batch_size]
 
-    def batch(self, i: int) -> tuple[Tensor, Tensor]:
+    def batch(self, i: int) -> Batch:
         """Inputs and targets of the `i`-th batch of the epoch."""
-        x, y = self.of(self.chosen(i))
-        if self.augment is not None:
-            x = self._augmented(self.augment, x)
-        return x, y
+        chosen = self.chosen(i)
+        batch = self.of(chosen)
+        if self.augment is None:
+            return batch
+        assert isinstance(batch.x, Tensor)
+        return Batch(self._augmented(self.augment, batch.x), batch.y, batch.own_x, batch.own_y)
 
-    def of(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    def of(self, chosen: Tensor) -> Batch:
         """Inputs and targets of samples, as they are."""
-        x = self.train.x.index_select(0, chosen.flatten()).unflatten(0, chosen.shape)
-        return x, self.targets(chosen)
+        own = chosen.dim() == 2
+        flat = chosen.flatten()
 
-    def targets(self, chosen: Tensor) -> Tensor:
-        """Targets of samples."""
-        if not self.own_labels:
-            return self.train.y[chosen]
+        def pick(t: Tensor) -> Tensor:
+            return t.index_select(0, flat).unflatten(0, chosen.shape)
+
+        y, own_y = self.targets(chosen)
+        return Batch(apply(pick, self.train.x), y, own, own_y)
+
+    def targets(self, chosen: Tensor) -> tuple[Tensor, bool]:
+        """Targets of samples, and whether each network has its own."""
+        if self.labels is None:
+            return self.train.y[chosen], chosen.dim() == 2
         if chosen.dim() == 1:
-            return self.train.y[:, chosen]
+            return self.labels[:, chosen], True
         rows = torch.arange(len(chosen), device=chosen.device)
-        return self.train.y[rows.unsqueeze(-1), chosen]
+        return self.labels[rows.unsqueeze(-1), chosen], True
 
     def _augmented(self, augment: Augment, x: Tensor) -> Tensor:
         def changed(x: Tensor, g: torch.Generator) -> Tensor:
             return augment(x.reshape(-1, *self.image), g).reshape(x.shape)
 
-        if self.shuffled.dim() == 1:
-            return changed(x, self.orders[0])
+        orders: list[torch.Generator] = self.state["orders"]
+        if self.shared is not None:
+            return changed(x, orders[0])
         drawn: dict[int, Tensor] = {}
-        for row, g in enumerate(self.orders):  # networks with one order see one augmentation
+        for row, g in enumerate(orders):  # networks with one order see one augmentation
             if id(g) not in drawn:
                 drawn[id(g)] = changed(x[row], g)
-        return torch.stack([drawn[id(g)] for g in self.orders])
-
-    def keep(self, rows: Sequence[int]) -> None:
-        """Go on with these networks only."""
-        if self.shuffled.dim() == 2:
-            self.shuffled = self.shuffled[rows]
-        if self.own_labels:
-            self.train = Split(self.train.x, self.train.y[rows])
-        self.orders = [self.orders[r] for r in rows]
+        return torch.stack([drawn[id(g)] for g in orders])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import ceil
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -24,6 +24,9 @@ STATISTICS = (
     "grad_norm",
     "wrong_fitted",
 )
+
+#: By what a moment of training is selected.
+SELECTED = ("val_loss", "val_accuracy")
 
 
 def spaced(last: int, resolution: float) -> set[int]:
@@ -49,6 +52,10 @@ class Budget:
     for `patience` epochs; or when the loss is no longer finite. Goals are looked at after every
     step at first, and then each time that the number of steps has grown by `resolution`: an end
     is located to that relative precision.
+
+    With `select`, "val_loss" or "val_accuracy", the network is taken from the end of the epoch at
+    which it was best on the validation samples; `patience` then counts epochs without a new best
+    one.
     """
 
     epochs: int = 100
@@ -58,6 +65,7 @@ class Budget:
     fitted: float | None = None
     patience: int | None = None
     loss: float | None = None
+    select: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse empty budgets and targets that are no accuracies."""
@@ -76,6 +84,15 @@ class Budget:
             raise ValueError(f"patience is a number of epochs ≥ 1, not {self.patience}")
         if not self.resolution > 0:
             raise ValueError(f"resolution must be > 0, not {self.resolution}")
+        if self.select not in (None, *SELECTED):
+            raise ValueError(f"select must be {' or '.join(SELECTED)}, not {self.select!r}")
+
+    @property
+    def by_accuracy(self) -> str:
+        """The field that names an accuracy, or none."""
+        fields = {"target": self.target, "fitted": self.fitted}
+        named = [name for name, value in fields.items() if value is not None]
+        return named[0] if named else "select" * (self.select == "val_accuracy")
 
     @property
     def goal(self) -> float | None:
@@ -105,7 +122,8 @@ class Curves:
 
     def __post_init__(self) -> None:
         """Refuse statistics that there are not."""
-        unknown = set(self.statistics) - set(STATISTICS)
+        of_sets = tuple(f"{split}_" for split in ("train", "val", "test"))  # metrics may follow
+        unknown = {s for s in self.statistics if s not in STATISTICS and not s.startswith(of_sets)}
         if unknown or not self.statistics:
             raise ValueError(
                 f"unknown statistics {sorted(unknown)}; known: {', '.join(STATISTICS)}"
@@ -120,9 +138,10 @@ class Curves:
 
 #: A network as a module, which is only to be read, and the first so many samples of "train" or of
 #: "test", with their labels.
-Network: TypeAlias = Callable[[int, str], tuple[nn.Module, Tensor, Tensor]]
+Shown: TypeAlias = Callable[[int, str], tuple[nn.Module, Tensor, Tensor]]
 
 
+@runtime_checkable
 class Watch(Protocol):
     """Who looks at the parameters of each network: at step 0, log-spaced by `resolution`, and at
     its end.
@@ -137,7 +156,7 @@ class Watch(Protocol):
         start: Mapping[str, Tensor],
         now: Mapping[str, Tensor],
         last: bool,
-        network: Network | None = None,
+        network: Shown | None = None,
     ) -> list[tuple[int, str, float]]:
         """(layer, statistic, value) of one network; `last` at its end."""
 
@@ -149,26 +168,41 @@ class Outcome:
     `epochs` is where the goal was first seen reached, or the budget where it was not (`reached`
     is False: the value is censored). `diverged`: the loss was no longer finite. `steps` is how
     far it trained. `test_accuracy` is None where no test set is read, and `val_accuracy` where one
-    is: the end of a run is judged on validation samples only in its place. `curves` holds
+    is: the end of a run is judged on validation samples only in its place. Where the loss is none
+    of classes it has `test_loss` or `val_loss` instead. `metrics` holds (name, value) on the same
+    samples. With a budget that selects a moment, `best` holds that moment's `best_epochs` and its
+    losses and accuracies on the sets that there are. `curves` holds
     (step, statistic, value), `seen` the (layer, step, statistic, value) of a watch,
-    `params` the network at its end, by name, with the buffers of normalization.
+    `params` the network at its end or at its best moment, by name, with the buffers of
+    normalization.
     """
 
     epochs: float
     reached: bool
     diverged: bool
     train_loss: float
-    test_accuracy: float | None
+    test_accuracy: float | None = None
     val_accuracy: float | None = None
+    test_loss: float | None = None
+    val_loss: float | None = None
     steps: int = 0
+    metrics: tuple[tuple[str, float], ...] = ()
+    best: tuple[tuple[str, float], ...] = ()
     curves: tuple[tuple[int, str, float], ...] = ()
     seen: tuple[tuple[int, int, str, float], ...] = ()
     params: dict[str, Tensor] = field(default_factory=dict, repr=False, compare=False)
 
     def rows(self) -> list[tuple[int, int, int, str, float]]:
         """(network, layer, step, statistic, value) of each number."""
-        names = ("epochs", "reached", "diverged", "train_loss", "test_accuracy", "val_accuracy")
-        found = {name: getattr(self, name) for name in names}
-        ends = [(0, -1, -1, name, float(v)) for name, v in found.items() if v is not None]
+        found = [(name, getattr(self, name)) for name in ENDS]
+        found += [*self.metrics, *self.best]
+        ends = [(0, -1, -1, name, float(v)) for name, v in found if v is not None]
         followed = [(0, -1, step, name, value) for step, name, value in self.curves]
         return ends + followed + [(0, *row) for row in self.seen]
+
+
+#: What a row tells of an end.
+ENDS = (
+    *("epochs", "reached", "diverged", "train_loss"),
+    *("test_accuracy", "val_accuracy", "test_loss", "val_loss"),
+)

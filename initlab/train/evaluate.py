@@ -8,60 +8,93 @@ import torch
 from torch import Tensor
 
 from initlab.data import Split
-from initlab.models import MLP, Model, ModuleModel, Params
+from initlab.models import AnyModel, Network, Params
 from initlab.precision import precision as computed_in
-from initlab.reinit.normalize import normalized
-from initlab.train.batches import per_network
-from initlab.train.dense import Dense
-from initlab.train.group import EVALUATED, Rows, Stacked
-from initlab.train.loss import Loss
+from initlab.train.choose import ensemble
+from initlab.train.ensemble import EVALUATED, Ensemble
+from initlab.train.loss import Loss, Metric
+from initlab.tree import apply
+
+#: Samples of a user's network that are evaluated at once: what it makes of each may be large.
+EVALUATED_OWN = 256
 
 
-def grouped(model: Model, params: Params, precision: str = "float32") -> Stacked | Rows:
-    """The networks in the form that was measured to be the fastest for such a model."""
-    if isinstance(model, ModuleModel) or normalized(params):
-        return Rows(model, params)
-    if isinstance(model, MLP) and Dense.takes(model, params) and precision != "bf16":
-        return Dense(model, params)
-    return Stacked(model, params)
+def at_once(model: AnyModel) -> int:
+    """How many samples are evaluated at once."""
+    return EVALUATED_OWN if isinstance(model, Network) else EVALUATED
 
 
 @torch.no_grad()
-def accuracy(model: Model, params: Params, split: Split) -> Tensor:
+def accuracy(model: AnyModel, params: Params, split: Split) -> Tensor:
     """Share of `split` that each of R networks classifies rightly: (R,)."""
-    networks = grouped(model, params)
+    networks = ensemble(model, params)
     right = torch.zeros((), device=split.y.device)
-    with computed_in("float32", split.x.device):
-        for x, y in zip(split.x.split(EVALUATED), split.y.split(EVALUATED), strict=True):
-            right = right + (networks.predict(x).argmax(-1) == y).sum(-1)
+    with computed_in("float32", split.y.device):
+        for part in split.parts(at_once(model)):
+            right = right + (networks.predict(part.x).argmax(-1) == part.y).sum(-1)
     return right / len(split.y)
 
 
 def evaluate(
-    networks: Stacked | Rows, split: Split, loss: Loss, rows: Sequence[int]
-) -> tuple[Tensor, Tensor]:
-    """Loss and accuracy of the networks in `rows` on a whole set: (rows,) each."""
-    chosen = None if len(rows) == len(networks.theta[0]) else list(rows)
-    targets = split.y[list(rows)] if per_network(split.y) else split.y.unsqueeze(0)
-    total = right = torch.zeros(len(rows), device=split.x.device)
-    for at in range(0, len(split.x), EVALUATED):
-        x, y = split.x[at : at + EVALUATED], targets[:, at : at + EVALUATED]
-        logits = networks.predict(x, chosen)
-        total = total + loss(logits, y) * len(x)
-        classes = y.argmax(-1) if y.is_floating_point() else y
-        right = right + (logits.argmax(-1) == classes).sum(-1)
-    return total / len(split.x), right / len(split.x)
+    networks: Ensemble,
+    split: Split,
+    loss: Loss,
+    rows: Sequence[int],
+    labels: Tensor | None = None,
+    metrics: Sequence[Metric] = (),
+) -> dict[str, Tensor]:
+    """What the networks in `rows` are like on a whole set.
+
+    Args:
+        networks: All of them.
+        split: The set.
+        loss: What is a mean over the set.
+        rows: Of which networks.
+        labels: Targets of each of all networks, (R, N, …), in place of the set's.
+        metrics: Further numbers.
+
+    Returns:
+        `loss`, `accuracy` where the loss is one of classes, and each metric by its name, (rows,).
+    """
+    chosen = None if len(rows) == networks.count else list(rows)
+    targets = split.y.unsqueeze(0) if labels is None else labels[list(rows)]
+    total = right = terms = torch.zeros(len(rows), device=split.y.device)
+    kept: list[Tensor] = []
+    at = 0
+    for part in split.parts(at_once(networks.model)):
+        y = targets[:, at : at + len(part.y)]
+        at += len(part.y)
+        outputs = networks.predict(part.x, chosen)
+        count = loss.terms(outputs, y)
+        total, terms = total + loss(outputs, y) * count, terms + count
+        if loss.classifies:
+            right = right + loss.right(outputs, y) * count
+        if metrics:
+            kept.append(outputs)
+    found: dict[str, Tensor] = {"loss": total / terms}
+    if loss.classifies:
+        found["accuracy"] = right / terms
+    for metric in metrics:
+        found[metric.label] = metric(torch.cat(kept, 1), targets)
+    return found
 
 
-def fitted(networks: Stacked | Rows, train: Split, truth: Tensor) -> Tensor:
-    """Share of the labels that differ from the `truth`, (N,), that each network gives out: (R,)."""
-    y = train.y.expand(len(networks.theta[0]), -1)
-    given = torch.cat([networks.predict(x).argmax(-1) for x in train.x.split(EVALUATED)], -1)
-    wrong = y != truth
-    return ((given == y) & wrong).sum(-1) / wrong.sum(-1)
+def memorized(networks: Ensemble, train: Split, labels: Tensor, truth: Tensor) -> Tensor:
+    """Fraction of the mislabeled samples whose wrong label each network gives out: (R,).
+
+    Args:
+        networks: All of them.
+        train: The inputs.
+        labels: What they were trained on, (R, N).
+        truth: The right classes, (N,).
+    """
+    parts = train.parts(at_once(networks.model))
+    given = torch.cat([networks.predict(part.x).argmax(-1) for part in parts], -1)
+    wrong = labels != truth
+    return ((given == labels) & wrong).sum(-1) / wrong.sum(-1)
 
 
-def tenth(split: Split) -> Split:
-    """Every tenth example."""
-    y = split.y[:, ::10] if per_network(split.y) else split.y[::10]
-    return Split(split.x[::10], y)
+def thinned(split: Split, labels: Tensor | None) -> tuple[Split, Tensor | None]:
+    """Every tenth example, and its labels."""
+    few = Split(apply(lambda t: t[::10], split.x), split.y[::10])
+    return few, None if labels is None else labels[:, ::10]

@@ -10,8 +10,8 @@ from torch import nn
 from torch.func import functional_call
 
 from initlab.init import HeNormal, Normal, Zeros, initialize
-from initlab.init.evaluate import Network, Seen
 from initlab.init.fitted import LSUV, DataDependent, Whitening
+from initlab.init.functional import FunctionalModule, Seen
 from initlab.models import MLP, ConvNet, ResNet18
 
 MODELS = {
@@ -231,7 +231,7 @@ def test_calls_are_seen_with_keywords_too():
     params = {"kernel": module.kernel.detach()}
     x = torch.ones(2, 3, 9)
     with Seen(params, visit):
-        out = Network(module, params)(params, x)
+        out = FunctionalModule(module, params)(params, x)
     [call] = calls
     assert call.weight == "kernel" and call.options["stride"] == 2 and not call.bias
     assert torch.equal(out, module(x))

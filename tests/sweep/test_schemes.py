@@ -27,7 +27,7 @@ from initlab.spec import from_plain, key, seed_of, to_plain
 from initlab.store import Store
 from initlab.sweep import Run, estimate, grid, groups, initial
 from initlab.sweep.execute import FITTED_ON, _fit
-from initlab.train import SGD, Adam, Budget, fit
+from initlab.train import SGD, Adam, Budget, Muon, fit
 
 DIGITS = Data("digits", train=400, test=100)
 MODEL = ResidualMLP(2, 8, matrices=2, inputs=64, outputs=10, multiplier=True)
@@ -143,6 +143,10 @@ def test_networks_at_initialization_and_the_estimate(tmp_path):
         (
             lambda: grid(BASE, init=[MuP(optimizer="sgd")], optimizer=[Adam()]),
             "trains by Adam: give MuP(optimizer='adam')",
+        ),
+        (
+            lambda: grid(BASE, init=[MuP()], optimizer=[Muon()]),
+            "trains by Muon: μP has no rates for it",
         ),
     ],
 )

@@ -56,7 +56,7 @@ def test_grid_is_a_product():
         ("He normal", 2),
         ("LeCun normal", 0),
     ]
-    with pytest.raises(ValueError, match="a run has no field 'sed'; it has model, init"):
+    with pytest.raises(ValueError, match="a run has no field 'sed'; it has model, data"):
         grid(LOOK, sed=[1])
 
 

@@ -12,8 +12,8 @@ from initlab.data import Data, load
 from initlab.init import HeNormal, initialize
 from initlab.models import MLP
 from initlab.train import SGD, Adam, Budget, CrossEntropy, compiled, fit
-from initlab.train.dense import Dense
-from initlab.train.group import Stacked
+from initlab.train.ensemble import Batch, StackedEnsemble
+from initlab.train.fused import FusedMLP
 
 R, B, INPUTS = 4, 19, 23
 
@@ -31,6 +31,11 @@ def empty_cache(monkeypatch, tmp_path):
     compiled._library.cache_clear()
     yield tmp_path / "initlab"
     compiled._library.cache_clear()
+
+
+def batch_of(x: torch.Tensor, y: torch.Tensor) -> Batch:
+    """Vectors and their targets, of all networks alike or with a first axis of networks."""
+    return Batch(x, y, x.dim() == 3, y.dim() == (3 if y.is_floating_point() else 2))
 
 
 def networks(model: MLP, scale: float = 1.0) -> dict[str, torch.Tensor]:
@@ -60,10 +65,10 @@ def assert_near(found, expected, relative=2e-6):
 def test_gradients_and_steps_are_those_of_autograd(activation, widths, order):
     model = MLP(widths, inputs=INPUTS, activation=activation)
     params, (x, y) = networks(model), batch(order == "own", order != "shared")
-    by_graph, expected = Stacked(model, params).gradients(x, y, CrossEntropy())
-    ours = Dense(model, params)
+    by_graph, expected = StackedEnsemble(model, params).gradients(batch_of(x, y), CrossEntropy())
+    ours = FusedMLP(model, params)
     assert ours.steps(CrossEntropy(), y)
-    losses, grads = ours.gradients(x, y, CrossEntropy())
+    losses, grads = ours.gradients(batch_of(x, y), CrossEntropy())
     assert_near([losses], [by_graph])
     assert_near(grads, expected)
     times = -torch.tensor([0.1, 0.2, 0.0, 3.0])
@@ -80,7 +85,7 @@ def test_chosen_samples_are_a_batch_of_them(own):
     samples = torch.randn(50, INPUTS, generator=torch.Generator().manual_seed(3))
     _, y = batch(own)
     chosen = torch.randint(50, y.shape, generator=torch.Generator().manual_seed(4))
-    one, other = Dense(model, networks(model)), Dense(model, networks(model))
+    one, other = FusedMLP(model, networks(model)), FusedMLP(model, networks(model))
     times = torch.full((R,), -0.1)
     a, b = one.step(samples, chosen, y, times), other.step(samples[chosen], None, y, times)
     assert torch.equal(a, b)
@@ -90,9 +95,9 @@ def test_chosen_samples_are_a_batch_of_them(own):
 def test_other_types_and_shapes_of_the_same_batch():
     model = MLP((8, 6), inputs=INPUTS)
     params, (x, y) = networks(model), batch(False)
-    losses, grads = Dense(model, params).gradients(x, y, CrossEntropy())
+    losses, grads = FusedMLP(model, params).gradients(batch_of(x, y), CrossEntropy())
     for inputs, classes in ((x.double(), y.int()), (x.mT.contiguous().mT, y.unsqueeze(0))):
-        again, others = Dense(model, params).gradients(inputs, classes, CrossEntropy())
+        again, others = FusedMLP(model, params).gradients(batch_of(inputs, classes), CrossEntropy())
         assert torch.equal(losses, again)
         assert all(torch.equal(g, other) for g, other in zip(grads, others, strict=True))
 
@@ -106,11 +111,11 @@ def test_small_and_large_signals(activation, scale):
     """
     model = MLP((12, 12), inputs=INPUTS, activation=activation)
     params, (x, y) = networks(model, scale), batch(False)
-    by_graph, expected = Stacked(model, params).gradients(x, y, CrossEntropy())
-    losses, grads = Dense(model, params).gradients(x, y, CrossEntropy())
+    by_graph, expected = StackedEnsemble(model, params).gradients(batch_of(x, y), CrossEntropy())
+    losses, grads = FusedMLP(model, params).gradients(batch_of(x, y), CrossEntropy())
     assert_near([losses], [by_graph], 1e-5)
     doubles = {name: value.double() for name, value in params.items()}
-    _, exact = Stacked(model, doubles).gradients(x.double(), y, CrossEntropy())
+    _, exact = StackedEnsemble(model, doubles).gradients(batch_of(x.double(), y), CrossEntropy())
     for one, other, true in zip(grads, expected, exact, strict=True):
         assert (one - true).norm() <= 1e-5 * true.norm() + 3 * (other - true).norm()
 
@@ -120,7 +125,7 @@ def test_what_is_not_a_number_stays_so():
     params, (x, y) = networks(model), batch(False)
     params["layer1.weight"][1] = torch.nan
     params["head.weight"][2] = torch.inf
-    losses, grads = Dense(model, params).gradients(x, y, CrossEntropy())
+    losses, grads = FusedMLP(model, params).gradients(batch_of(x, y), CrossEntropy())
     assert torch.isfinite(losses).tolist() == [True, False, False, True]
     assert all(torch.isfinite(g[[0, 3]]).all() for g in grads)
 
@@ -129,7 +134,7 @@ def test_a_class_that_is_none_is_refused_and_nothing_has_moved():
     model = MLP((8, 6), inputs=INPUTS)
     params, (x, y) = networks(model), batch(False)
     y[5] = 10
-    ours = Dense(model, params)
+    ours = FusedMLP(model, params)
     with pytest.raises(IndexError, match="classes must be from 0 to 9, not from 0 to 10"):
         ours.step(x, None, y, torch.full((R,), -0.1))
     assert all(torch.equal(t, params[name]) for name, t in ours.params().items())
@@ -208,8 +213,8 @@ def test_a_damaged_copy_is_replaced(empty_cache, monkeypatch, tmp_path):
 def test_a_cache_that_cannot_be_written_is_no_hindrance(empty_cache):
     empty_cache.write_text("a file where the folder should be")
     assert compiled.available()
-    losses, _ = Dense(model := MLP((5,), inputs=INPUTS), networks(model)).gradients(
-        *batch(False), CrossEntropy()
+    losses, _ = FusedMLP(model := MLP((5,), inputs=INPUTS), networks(model)).gradients(
+        batch_of(*batch(False)), CrossEntropy()
     )
     assert torch.isfinite(losses).all()
 
@@ -227,9 +232,9 @@ def test_without_a_compiler_pytorch_does_it(empty_cache, monkeypatch, tmp_path, 
     assert not compiled.available()
     model = MLP((8, 6), inputs=INPUTS)
     params, (x, y) = networks(model), batch(False)
-    ours = Dense(model, params)
+    ours = FusedMLP(model, params)
     assert not ours.steps(CrossEntropy(), y)
-    losses, grads = ours.gradients(x, y, CrossEntropy())
+    losses, grads = ours.gradients(batch_of(x, y), CrossEntropy())
     expected = F.cross_entropy(model.forward(params, x)[0], y)
     assert float(losses[0]) == pytest.approx(float(expected), rel=1e-5)
     assert all(torch.isfinite(g).all() for g in grads)

@@ -26,8 +26,8 @@ from initlab.train import (
     fit,
 )
 from initlab.train.batches import Batches
-from initlab.train.dense import Dense
-from initlab.train.group import Stacked
+from initlab.train.ensemble import Batch, StackedEnsemble
+from initlab.train.fused import FusedMLP
 
 MODELS = {
     "mlp": MLP((12, 9), inputs=64, activation="tanh"),
@@ -46,6 +46,11 @@ OPTIMIZERS = {
     "adamw": (AdamW(1e-3), lambda p: torch.optim.AdamW(p, 1e-3)),
 }
 SAMPLES, BATCH, EPOCHS = 400, 40, 10  # 100 steps
+
+
+def batch_of(x: torch.Tensor, y: torch.Tensor) -> Batch:
+    """Vectors and their targets, of all networks alike or with a first axis of networks."""
+    return Batch(x, y, x.dim() == 3, y.dim() == (3 if y.is_floating_point() else 2))
 
 
 def data(device: str = "cpu") -> DataSet:
@@ -172,8 +177,10 @@ def test_the_written_gradient_of_the_clipped_loss(name, factor):
     model, here = MODELS[name], data()
     params = {k: factor * v for k, v in starts(model, 3).items()}
     x, y = here.train.x.flatten(1), here.train.y
-    losses, grads = Dense(model, params).gradients(x, y, ClippedCrossEntropy())
-    by_graph, expected = Stacked(model, params).gradients(x, y, ClippedCrossEntropy())
+    losses, grads = FusedMLP(model, params).gradients(batch_of(x, y), ClippedCrossEntropy())
+    by_graph, expected = StackedEnsemble(model, params).gradients(
+        batch_of(x, y), ClippedCrossEntropy()
+    )
     torch.testing.assert_close(losses, by_graph)
     # Two ways to the same logits differ by rounding, which can carry a sample across the bound.
     for one, other in zip(grads, expected, strict=True):
@@ -398,7 +405,7 @@ def test_vectors_are_augmented_as_the_images_that_they_were(seeds):
         drawn = {s: torch.Generator().manual_seed(s) for s in seeds}
         batches = Batches(split, 20, [drawn[s] for s in seeds], augment, (1, 8, 8))
         batches.shuffle()
-        return batches.batch(1)[0], split.x[batches.shuffled[..., 20:40]]
+        return batches.batch(1).x, split.x[batches.chosen(1)]
 
     images, plain = second_batch(samples)
     vectors, _ = second_batch(Split(samples.x.flatten(1), samples.y))

@@ -8,7 +8,7 @@ import torch
 from initlab.augment import Augment
 from initlab.init import HeNormal, initialize
 from initlab.models import MLP, ResNet9
-from initlab.train import SGD, AdamW, Budget, Cosine, Curves, fit, graphs
+from initlab.train import SGD, AdamW, Budget, Cosine, Curves, Muon, fit, graphs
 from initlab.train.graphs import WARM_UP, Replayed
 from tests.train.test_exact import assert_same, data
 
@@ -62,11 +62,12 @@ def test_work_that_cannot_be_captured_is_done_all_the_same():
     [
         dict(optimizer=[SGD(0.1 / 2**r, momentum=0.9) for r in range(3)], schedule=Cosine()),
         dict(optimizer=[AdamW(1e-3, weight_decay=0.1 * r) for r in range(3)]),
+        dict(optimizer=[Muon(0.02 / 2**r, weight_decay=0.1 * r) for r in range(3)]),
         dict(optimizer=SGD(0.05), augment=Augment(crop=1, flip=True)),
         dict(optimizer=SGD(0.05), curves=Curves(("grad_norm", "train_loss"))),
         dict(optimizer=SGD(0.05), precision="bf16"),
     ],
-    ids=["rates", "adamw", "augmented", "gradients", "bf16"],
+    ids=["rates", "adamw", "muon", "augmented", "gradients", "bf16"],
 )
 def test_the_same_numbers_as_without_graphs(model, more, monkeypatch):
     rule, generator = HeNormal(), torch.Generator().manual_seed(3)

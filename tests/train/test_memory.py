@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from initlab.init import HeNormal, initialize
-from initlab.models import MLP, ConvNet, ResidualMLP, ResNet9
+from initlab.models import MLP, ConvNet, ResidualMLP, ResNet9, parameter_count
 from initlab.train import SGD, Adam, CrossEntropy
 from initlab.train.memory import activation_bytes, group_bytes, networks_at_once
 
@@ -46,7 +46,8 @@ def test_activations_are_what_autograd_keeps(model):
 def test_activations_grow_with_the_batch_and_groups_with_their_networks():
     model = MODELS[0]
     assert activation_bytes(model, 64) == pytest.approx(4 * activation_bytes(model, 16), rel=0.05)
-    assert group_bytes(model, 16, Adam(), 2) > group_bytes(model, 16, SGD(), 2)
+    none, one, two = (group_bytes(model, 16, o, 2) for o in (SGD(), SGD(momentum=0.9), Adam()))
+    assert [one - none, two - none] == [k * 2 * 4 * parameter_count(model) for k in (1, 2)]
     assert group_bytes(model, 16, SGD(), 6) == 3 * group_bytes(model, 16, SGD(), 2)
 
 

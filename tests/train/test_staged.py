@@ -35,7 +35,7 @@ from initlab.train import (
     check_stages,
     fit,
 )
-from initlab.train.loss import Taught
+from initlab.train.loss import DistillationLoss
 from initlab.train.training import Training
 from tests.train.test_exact import assert_same
 
@@ -295,7 +295,7 @@ def test_the_loss_of_born_again_networks_by_hand():
     teacher = -0.5 * torch.tensor(0.75).log() - 0.5 * torch.tensor(0.25).log()
     label = -torch.tensor(0.75).log()
     for weight in (0.0, 1.0, 2.0):
-        loss = Taught(CrossEntropy(), CrossEntropy(), weight)
+        loss = DistillationLoss(CrossEntropy(), CrossEntropy(), weight)
         torch.testing.assert_close(loss(logits, targets)[0], teacher + weight * label)
         losses, gradient = loss.gradient(logits, targets)
         torch.testing.assert_close(losses[0], teacher + weight * label)
@@ -333,7 +333,11 @@ def test_labels_of_their_own_and_curves_at_the_end_of_stages():
     [
         ([Stages(Full(), 5)], Budget(epochs=4), "5 stages need a budget of as many epochs, not 4"),
         ([Stages(Full(), 2)], Budget(target=0.9), "trains for all of its budget: give a budget"),
-        ([Stages(Full(), 2)], Budget(patience=3), "without target, fitted, loss and patience"),
+        (
+            [Stages(Full(), 2)],
+            Budget(patience=3),
+            "without target, fitted, loss, patience and select",
+        ),
         ([Stages(Full(), 2), Stages(Full(), 3)], Budget(), "may differ in their method alone"),
         ([Stages(Full(), 2), Stages(LayerWise(), 2)], Budget(), "all or none of the methods"),
     ],
@@ -384,9 +388,9 @@ def test_the_test_set_is_read_once_where_no_curves_are_asked_for(stages, monkeyp
     """When training has ended, and never before."""
     read, whole, model = [], Training._whole, MODELS["mlp"]
 
-    def counted(self, split, rows):
+    def counted(self, split, rows, *more, **others):
         read.append((split is self.data.test, list(rows), bool(self.alive)))
-        return whole(self, split, rows)
+        return whole(self, split, rows, *more, **others)
 
     monkeypatch.setattr(Training, "_whole", counted)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)

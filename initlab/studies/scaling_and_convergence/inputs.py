@@ -10,6 +10,7 @@ import pandas as pd
 from initlab import claims, sweep
 from initlab.claims import Estimate
 from initlab.data import Data, Split, load
+from initlab.models import MLP
 from initlab.studies.contract import Results
 from initlab.studies.scaling_and_convergence.ends import by_scale, tuned
 from initlab.studies.scaling_and_convergence.networks import images, relu_net, scaled, trained
@@ -47,6 +48,7 @@ def loss_at_start(run: Run, split: Split) -> float:
         run: a training.
         split: the images of it, as `initlab.data.load` gives them.
     """
+    assert isinstance(run.model, MLP)
     params = {name: t.unsqueeze(0) for name, t in sweep.initial(run).items()}
     logits = run.model.forward(params, split.x.flatten(1))
     return float(CrossEntropy()(logits, split.y.unsqueeze(0)))

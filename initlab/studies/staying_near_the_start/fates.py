@@ -50,7 +50,7 @@ def fate(results: Results[Settings], runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def _fate(run: Run, train: pd.Series, test: pd.Series) -> dict[str, object]:
-    assert run.budget is not None and run.data is not None
+    assert run.budget is not None and run.data is not None and run.data.outputs is not None
     epochs = run.budget.epochs
     above = (train >= log(run.data.outputs) / 2).to_numpy()
     for_good = np.cumprod(above[::-1])[::-1].astype(bool)

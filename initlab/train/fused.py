@@ -8,15 +8,15 @@ products are those of `initlab.models.products`. On a CPU with a C compiler the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from initlab.models import MLP, Params, products
 from initlab.train import compiled
-from initlab.train.group import Stacked
-from initlab.train.loss import CrossEntropy, Lesson
+from initlab.train.ensemble import Batch, StackedEnsemble
+from initlab.train.loss import CrossEntropy, LossFn
 
 _aten = torch.ops.aten
 #: φ in place, and φ′ times a gradient, from φ's output alone.
@@ -28,19 +28,18 @@ PHI: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tens
 }
 
 
-class Dense(Stacked):
+class FusedMLP(StackedEnsemble):
     """The networks of an MLP computed as one, without a graph."""
 
     def __init__(self, model: MLP, params: Params) -> None:
         """Copies of `params`, (R, *shape) each."""
-        super().__init__(model, params)
         self.activation = model.activation
         self.phi, self.slope = PHI[model.activation]
         layers = [f"layer{j}" for j in range(1, model.depth + 1)]
         self.layers = layers if model.outputs is None else [*layers, "head"]
-        self.theta = [t.contiguous() for t in self.theta]
-        self.compiled = self.theta[0].device.type == "cpu" and compiled.available()
-        self._forget()
+        on_cpu = next(iter(params.values())).device.type == "cpu"
+        self.compiled = on_cpu and compiled.available()
+        super().__init__(model, params)
 
     @staticmethod
     def takes(model: MLP, params: Params) -> bool:
@@ -55,10 +54,11 @@ class Dense(Stacked):
             )
         )
 
-    def _forget(self) -> None:
+    def bound(self) -> None:
+        """Make room for gradients, and compiled steps of these very tensors."""
         self.grads = {name: torch.empty_like(t) for name, t in self.params().items()}
         self.buffers: dict[tuple[str, int], Tensor] = {}
-        self.times = torch.ones(len(self.theta[0]))
+        self.times = torch.ones(self.count)
         if self.compiled:
             self.differentiate, self.descend = (self._steps(out) for out in (self.grads, None))
 
@@ -78,7 +78,7 @@ class Dense(Stacked):
             update=out is None,
         )
 
-    def steps(self, loss: Lesson, y: Tensor) -> bool:
+    def steps(self, loss: LossFn, y: Tensor) -> bool:
         """Whether steps by this loss and targets like these are compiled."""
         return self.compiled and loss == CrossEntropy() and not y.is_floating_point()
 
@@ -88,11 +88,6 @@ class Dense(Stacked):
         """
         return self.descend(x, chosen, y, times)
 
-    def keep(self, rows: Sequence[int]) -> None:
-        """See `Stacked.keep`."""
-        super().keep(rows)
-        self._forget()
-
     def _buffer(self, what: str, like: Tensor, n: int, B: int) -> Tensor:
         """(R, n, B), the same at every step of this batch size."""
         if (what, B) not in self.buffers:
@@ -100,8 +95,10 @@ class Dense(Stacked):
         return self.buffers[what, B]
 
     @torch.no_grad()
-    def gradients(self, x: Tensor, y: Tensor, loss: Lesson) -> tuple[Tensor, list[Tensor]]:
-        """See `Stacked.gradients`; what it returns is overwritten by the next call."""
+    def gradients(self, batch: Batch, loss: LossFn) -> tuple[Tensor, list[Tensor]]:
+        """See `Ensemble.gradients`; what it returns is overwritten by the next call."""
+        x, y = batch.x, batch.y
+        assert isinstance(x, Tensor)
         if self.steps(loss, y):
             losses = self.differentiate(x, None, y, self.times)
             return losses, [self.grads[name] for name in self.names]
@@ -115,7 +112,7 @@ class Dense(Stacked):
             else:
                 z = products.affine(W, hs[-1], b, self._buffer(name, W, W.shape[1], B))
             hs.append(z if name == "head" else self.phi(z))
-        losses, g = loss.gradient(hs.pop().mT, y)
+        losses, g = loss.gradient(hs.pop().mT, batch.targets)
         g = g.mT  # (R, classes, B)
         for name in reversed(self.layers):
             W, h = theta[f"{name}.weight"], hs.pop()

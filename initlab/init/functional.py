@@ -109,7 +109,7 @@ def buffers(module: nn.Module, device: torch.device) -> dict[str, Tensor]:
     return own
 
 
-class Network:
+class FunctionalModule:
     """A module as a function of its parameters, for one device; the module is only read."""
 
     def __init__(self, module: nn.Module, params: Mapping[str, Tensor]) -> None:
@@ -143,7 +143,13 @@ class Network:
 @contextmanager
 def seeded(generator: torch.Generator, device: torch.device) -> Iterator[None]:
     """Dropout and other draws of the network itself come from `generator`; no state is left."""
-    seed = int(torch.randint(2**62, (), generator=generator))
+    with drawing_from(int(torch.randint(2**62, (), generator=generator)), device):
+        yield
+
+
+@contextmanager
+def drawing_from(seed: int, device: torch.device) -> Iterator[None]:
+    """Dropout and other draws of a network itself come from `seed`; no state is left behind."""
     with _LOCK, torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.default_generator.manual_seed(seed)  # manual_seed would reach every device
         if device.type == "cuda":

@@ -1,0 +1,85 @@
+"""Networks of a user's module computed as one by `torch.func`."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from initlab.models import AnyModel, Params
+from initlab.tensors import Inputs
+from initlab.train.ensemble import Batch, Ensemble, ModuleEnsemble, logits
+from initlab.train.loss import LossFn
+
+
+class _Outputs(nn.Module):
+    """A network whose output is its logits."""
+
+    def __init__(self, model: AnyModel, network: nn.Module) -> None:
+        super().__init__()
+        self.model, self.network = model, network
+
+    def forward(self, x: Inputs) -> Tensor:
+        return logits(self.model, self.network, x)
+
+
+class FunctionalEnsemble(Ensemble):
+    """One module, called once for all networks (`torch.func.vmap`); its batch normalization moves
+    the buffers of each. Modules that draw are not computed so.
+    """
+
+    def __init__(self, model: AnyModel, params: Params) -> None:
+        """Copies of `params`; see `ModuleEnsemble`, which reads them."""
+        self.model = model
+        apart = ModuleEnsemble(model, params)
+        self.names = apart.names
+        self.skeleton = _Outputs(model, model.build(apart.theta[0].device))
+        theta = [t.clone(memory_format=torch.contiguous_format) for t in apart.theta]
+        self.state = {"theta": theta, "rest": apart.state["rest"]}
+        self.bound()
+
+    def params(self) -> dict[str, Tensor]:
+        """See `Ensemble.params`; of buffers those of floating point."""
+        return {name: t for name, t in super().params().items() if t.is_floating_point()}
+
+    def _outputs(self, theta: Sequence[Tensor], rest: Params, x: Inputs, own_x: bool) -> Tensor:
+        named = {f"network.{n}": t for n, t in zip(self.names, theta, strict=True)}
+        held = {f"network.{n}": t for n, t in rest.items()}
+
+        def one(named: Params, held: Params, x: Inputs) -> Tensor:
+            return functional_call(self.skeleton, ({**named}, {**held}), (x,))
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of operators that are computed one by one
+            return vmap(one, (0, 0, 0 if own_x else None))(named, held, x)
+
+    def gradients(self, batch: Batch, loss: LossFn) -> tuple[Tensor, list[Tensor]]:
+        """See `Ensemble.gradients`."""
+        self.skeleton.train()
+        leaves = [t.detach().requires_grad_() for t in self.theta]
+        outputs = self._outputs(leaves, self.state["rest"], batch.x, batch.own_x)
+        losses = loss(outputs, batch.targets)
+        found = torch.autograd.grad(losses.sum(), leaves, allow_unused=True, materialize_grads=True)
+        return losses.detach(), list(found)
+
+    @torch.no_grad()
+    def predict(self, x: Inputs, rows: Sequence[int] | None = None, own_x: bool = False) -> Tensor:
+        """See `Ensemble.predict`."""
+        self.skeleton.eval()
+        theta, rest = self.theta, self.state["rest"]
+        if rows is not None:
+            theta = [t[list(rows)] for t in theta]
+            rest = {name: t[list(rows)] for name, t in rest.items()}
+        return self._outputs(theta, rest, x, own_x)
+
+    @torch.no_grad()
+    def module(self, row: int) -> nn.Module:
+        """See `Ensemble.module`."""
+        module = self.model.build(self.theta[0].device)
+        own = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+        for name, t in super().params().items():
+            own[name].copy_(t[row])
+        return module
