@@ -232,7 +232,7 @@ class Store:
         return {k for k, f in fields.items() if all(f.get(p) == v for p, v in asked.items())}
 
     def compact(self) -> tuple[int, int]:
-        """Merge the parts into few, of at most 64 MB.
+        """Merge the parts into few, of at most 4 MB.
 
         May run while other processes read and write. Temporary files that processes killed over an
         hour ago left behind are removed.
