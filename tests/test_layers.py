@@ -16,6 +16,7 @@ LAYERS = [
         "spec",
         "files",
         "packaged",
+        "generator",
         "imported",
         "tensors",
         "tree",

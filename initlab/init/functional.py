@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from threading import RLock
 from typing import Any, NamedTuple
 
 import torch
@@ -17,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
+
+from initlab.generator import LOCK, drawing_from
 
 _TRANSPOSED = {torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d}
 _CONV_OPTIONS = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
@@ -27,9 +28,6 @@ _LAYERS: dict[Callable, dict[str, Any]] = {
     **dict.fromkeys((torch.conv1d, torch.conv2d, torch.conv3d), _CONV_OPTIONS),
     **dict.fromkeys(_TRANSPOSED, _TRANSPOSED_OPTIONS),
 }
-#: One call at a time: values stand in the module's place while it computes, and dropout draws
-#: from the global generator.
-_LOCK = RLock()
 
 
 class Call(NamedTuple):
@@ -136,7 +134,7 @@ class FunctionalModule:
         The network gets a copy of `x`: it may write over its input.
         """
         own = {name: b.clone() for name, b in self.start.items()}
-        with _LOCK:
+        with LOCK:
             return functional_call(self.module, {**self.rest, **params, **own}, (x.clone(),))
 
 
@@ -144,17 +142,6 @@ class FunctionalModule:
 def seeded(generator: torch.Generator, device: torch.device) -> Iterator[None]:
     """Dropout and other draws of the network itself come from `generator`; no state is left."""
     with drawing_from(int(torch.randint(2**62, (), generator=generator)), device):
-        yield
-
-
-@contextmanager
-def drawing_from(seed: int, device: torch.device) -> Iterator[None]:
-    """Dropout and other draws of a network itself come from `seed`; no state is left behind."""
-    with _LOCK, torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.default_generator.manual_seed(seed)  # manual_seed would reach every device
-        if device.type == "cuda":
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
         yield
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from initlab.generator import drawing_from
 from initlab.imported import Imported, SourceError, carried, named, received, resolve
 from initlab.spec import is_spec, spec
 
@@ -116,8 +117,7 @@ class Network:
         """
         device = torch.device(device)
         factory = resolve(self.factory, self.source)
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
+        with drawing_from(seed, torch.device("cpu")):
             on_meta = device.type == "meta"
             made = self._on_meta(factory) if on_meta else factory(**self._given())
         if not isinstance(made, nn.Module):

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from initlab.init.functional import drawing_from
+from initlab.generator import drawing_from
 from initlab.models import AnyModel, Model, Network, Params, call
 from initlab.reinit.normalize import NAME as NORMALIZED
 from initlab.reinit.normalize import restore
