@@ -49,7 +49,9 @@ LINEAR = nn.Linear(2, 2)
 PAIR = torch.ones(2, 2)
 MODEL = MLP((3,))
 LOOK = Run(MODEL, HeNormal(), measure=SecondMoments())
-IMAGE = Run(MLP((3,), inputs=64), HeNormal(), Data("digits"), measure=SecondMoments(image=5000))
+IMAGE = Run(
+    MLP((3,), inputs=64), HeNormal(), data=Data("digits"), measure=SecondMoments(image=5000)
+)
 TRAIN = Run(MODEL, HeNormal(), data=Data("digits"), budget=Budget(epochs=1))
 GIVEN = {"preset": "smoke", "device": "cpu", "seed": 0, "engine": "local", "recorded": True}
 

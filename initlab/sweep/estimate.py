@@ -14,7 +14,7 @@ import torch
 
 from initlab import devices
 from initlab.data import SIZES, DataSet, Split
-from initlab.init import HeNormal, Scheme, initialize
+from initlab.init import HeNormal, Scheme, initialize, stacked
 from initlab.models import ModuleModel, Network
 from initlab.reinit import Stages
 from initlab.sweep.execute import FITTED_ON, execute
@@ -206,7 +206,7 @@ def _seconds(group: list[Run], device: str) -> float:
     g = torch.Generator().manual_seed(0)
     module = first.model.build("meta")
     rule = HeNormal() if _fitted(first) else first.init
-    params = initialize(module, rule, g, bias=first.bias, count=len(probed), device=device)
+    params = stacked(module, rule, g, len(probed), first.bias, device)
     if isinstance(first.model, Network):
         params = whole(first.model, params, len(probed))
 
