@@ -232,7 +232,7 @@ PYTHON = {
         ValueError,
         "networks must be ≥ 1, not 0",
     ),
-    "an axis": (lambda: grid(LOOK, sed=[1]), ValueError, "no field 'sed'; it has model, init"),
+    "an axis": (lambda: grid(LOOK, sed=[1]), ValueError, "no field 'sed'; it has model, data"),
     "an engine": (lambda: run([LOOK], engine="rya"), ValueError, "engine 'rya'; known: local"),
     "far image": (lambda: run([IMAGE], recorded=False), ValueError, "image 5000 is not among the"),
     "wrong inputs": (lambda: run([TRAIN], recorded=False), ValueError, "but the model takes (784,"),

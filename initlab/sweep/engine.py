@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pandas as pd
 from tqdm.auto import tqdm
@@ -68,41 +68,42 @@ def run(
     unknown = missing - store.keys()  # once: it looks through the store's folder
     todo = [named[k] for k in named if k in unknown]
     if todo:
-        groups(todo, memory, device)  # what cannot be computed is refused before anything is
+        cut = groups(todo, memory, device)
         share = 0.0 if device != "cuda" else 1.0 if gpus_per_task is None else gpus_per_task
 
-        def compute(mine: Iterator[list[Run]], all_groups: list[list[Run]]):
+        def compute(mine: Iterator[list[Run]]) -> Iterator[list[Result]]:
             if engine == "ray":
                 return on_ray(mine, execute, device=device, gpus_per_task=share, address=address)
-            cores = min(workers or os.cpu_count() or 1, len(all_groups))
-            if device != "cpu" or cores < 2 or sum(map(cost, all_groups)) < FEW:
+            cores = min(workers or os.cpu_count() or 1, len(cut))
+            if device != "cpu" or cores < 2 or sum(map(cost, cut)) < FEW:
                 return local.here(mine, device)
             return local.processes(mine, cores)
 
-        _fill(store, todo, compute, memory, device)
+        _fill(store, cut, compute)
     frames.append(store.frame(missing, COLUMNS))
     values = pd.concat([f for f in frames if len(f)], ignore_index=True)
     return tidy(values, named)
 
 
-def _fill(store: Store, todo: list[Run], compute, memory: float | None, device: str) -> None:
-    """Compute and store `todo`, together with whoever else fills the same store."""
-    left = {key(r): r for r in todo}
-    with tqdm(total=len(todo), unit="run", leave=False) as bar, store.leases() as leases:
+def _fill(
+    store: Store,
+    cut: list[list[Run]],
+    compute: Callable[[Iterator[list[Run]]], Iterator[list[Result]]],
+) -> None:
+    """Compute and store groups of runs, together with whoever else fills the same store."""
+    left = {key(r) for group in cut for r in group}
+    with tqdm(total=len(left), unit="run", leave=False) as bar, store.leases() as leases:
         while left:
-            cut = groups(left.values(), memory, device)
-            results: Iterator[list[Result]] = compute(_leased(leases, cut), cut)
-            for group in results:
+            for group in compute(_leased(leases, cut)):
                 store.add(group)
-                leases.release(k for k, *_ in group)
-                for k, *_ in group:
-                    left.pop(k, None)
-                bar.update(len(group))
+                keys = {k for k, *_ in group}
+                leases.release(keys)
+                left -= keys
+                bar.update(len(keys))
             if left:  # another process has leased these: it stores them, or it dies
-                stored = store.keys() & set(left)
+                stored = store.keys() & left
+                left -= stored
                 bar.update(len(stored))
-                for k in stored:
-                    del left[k]
                 if left and not stored:
                     time.sleep(PAUSE)
 
