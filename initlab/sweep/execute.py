@@ -142,7 +142,8 @@ def initial(run: Run, device: str = "cpu") -> dict[str, Tensor]:
 
 def _start(run: Run, module: nn.Module, device: str, nudge: int | None = None) -> dict[str, Tensor]:
     """The parameters from which a run trains."""
-    params = _built(run, device) | _initialize(run, module, device)
+    built = _built(run, device)
+    params = built | _initialize(run, module, device)
     if nudge is not None:
         generator = torch.Generator().manual_seed(nudge)
         for name, t in params.items():
@@ -155,7 +156,10 @@ def _start(run: Run, module: nn.Module, device: str, nudge: int | None = None) -
     if method is None:
         return params | {n: end[n] for n in params if not n.startswith("head.")}
     at = 1, 2  # the second of two stages
-    kept = {n: t.clone() for n, t in end.items() if n in params or run.start.kept_buffers}
+    # Of a network that was built the buffers start as they were built, unless they are kept.
+    learned = {n for n, _ in module.named_parameters()}
+    kept = {n: t for n, t in built.items() if n not in learned}
+    kept |= {n: t.clone() for n, t in end.items() if n in learned or run.start.kept_buffers}
     change(
         kept,
         method.changes(module, *at),
