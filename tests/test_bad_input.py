@@ -50,7 +50,7 @@ PAIR = torch.ones(2, 2)
 MODEL = MLP((3,))
 LOOK = Run(MODEL, HeNormal(), measure=SecondMoments())
 IMAGE = Run(MLP((3,), inputs=64), HeNormal(), Data("digits"), measure=SecondMoments(image=5000))
-TRAIN = Run(MODEL, HeNormal(), Data("digits"), budget=Budget(epochs=1))
+TRAIN = Run(MODEL, HeNormal(), data=Data("digits"), budget=Budget(epochs=1))
 GIVEN = {"preset": "smoke", "device": "cpu", "seed": 0, "engine": "local", "recorded": True}
 
 
@@ -79,7 +79,7 @@ PYTHON = {
     "loaded number": (lambda: load(7), ValueError, "name must be a text, not 7"),
     "loaded where": (lambda: load("digits", "abacus"), RuntimeError, "abacus"),
     "a set by its name": (
-        lambda: Run(MODEL, HeNormal(), "digits"),
+        lambda: Run(MODEL, HeNormal(), data="digits"),
         ValueError,
         "data must be Data(",
     ),
@@ -221,7 +221,7 @@ PYTHON = {
         "a run that trains needs data",
     ),
     "no image": (
-        lambda: Run(MODEL, HeNormal(), Data("mnist"), measure=SecondMoments()),
+        lambda: Run(MODEL, HeNormal(), data=Data("mnist"), measure=SecondMoments()),
         ValueError,
         "on an image of data, or without data",
     ),

@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 from initlab import devices
 from initlab.cluster import on_ray
 from initlab.spec import key
-from initlab.store import RECORDED, Claims, Store
+from initlab.store import RECORDED, Leases, Store
 from initlab.sweep import local
 from initlab.sweep.execute import Result, execute
 from initlab.sweep.groups import cost, groups
@@ -91,17 +91,17 @@ def run(
 def _fill(store: Store, todo: list[Run], compute, memory: float | None, device: str) -> None:
     """Compute and store `todo`, together with whoever else fills the same store."""
     left = {key(r): r for r in todo}
-    with tqdm(total=len(todo), unit="run", leave=False) as bar, store.claims() as claims:
+    with tqdm(total=len(todo), unit="run", leave=False) as bar, store.leases() as leases:
         while left:
             cut = groups(left.values(), memory, device)
-            results: Iterator[list[Result]] = compute(_claimed(claims, cut), cut)
+            results: Iterator[list[Result]] = compute(_leased(leases, cut), cut)
             for group in results:
                 store.add(group)
-                claims.release(k for k, *_ in group)
+                leases.release(k for k, *_ in group)
                 for k, *_ in group:
                     left.pop(k, None)
                 bar.update(len(group))
-            if left:  # another process has claimed these: it stores them, or it dies
+            if left:  # another process has leased these: it stores them, or it dies
                 stored = store.keys() & set(left)
                 bar.update(len(stored))
                 for k in stored:
@@ -110,9 +110,9 @@ def _fill(store: Store, todo: list[Run], compute, memory: float | None, device: 
                     time.sleep(PAUSE)
 
 
-def _claimed(claims: Claims, cut: list[list[Run]]) -> Iterator[list[Run]]:
+def _leased(leases: Leases, cut: list[list[Run]]) -> Iterator[list[Run]]:
     """The groups, or what is left of them, that no other process computes."""
     for group in cut:
-        free = claims.take(map(key, group))
+        free = leases.take(map(key, group))
         if mine := [r for r in group if key(r) in free]:
             yield mine
