@@ -19,7 +19,8 @@ from initlab.sweep.groups import cost, groups
 from initlab.sweep.runs import COLUMNS, Run, by_key, tidy
 
 ENGINES = ("local", "ray")
-#: Multiplications under which starting processes takes longer than the work.
+#: Multiplications under which starting processes takes longer than the work, as far as one can
+#: know: a number of workers that is given is taken.
 FEW = 2e10
 #: Seconds between looks at the store, while other processes compute the last groups.
 PAUSE = 0.5
@@ -41,10 +42,11 @@ def run(
 
     Known is what ships with the package (unless `recorded` is False) and what the store holds.
     The rest is computed in groups and stored as each group ends: with `engine` "local" on
-    `workers` processes (as many as cores) or on a GPU; with "ray" as tasks of the cluster at
-    `address` (by default the user's own, else one started here), each taking the share
-    `gpus_per_task` of a GPU on "cuda" (1 unless given). `memory` bounds the bytes that one group
-    holds. Several processes may do so on one store at once: they share the groups out.
+    `workers` processes (by default as many as cores, or none where there is little to do) or on a
+    GPU; with "ray" as tasks of the cluster at `address` (by default the user's own, else one
+    started here), each taking the share `gpus_per_task` of a GPU on "cuda" (1 unless given).
+    `memory` bounds the bytes that one group holds. Several processes may do so on one store at
+    once: they share the groups out.
 
     Returns one row per value: columns `network`, `layer`, `step`, `statistic`, `index`, `index_2`,
     `value`, `seconds`, `key`, and every field of the run (`model.widths`, `init`, `seed`, …), in
@@ -75,7 +77,8 @@ def run(
             if engine == "ray":
                 return on_ray(mine, execute, device=device, gpus_per_task=share, address=address)
             cores = min(workers or os.cpu_count() or 1, len(cut))
-            if device != "cpu" or cores < 2 or sum(map(cost, cut)) < FEW:
+            little = workers is None and sum(map(cost, cut)) < FEW
+            if device != "cpu" or cores < 2 or little:
                 return local.here(mine, device)
             return local.processes(mine, cores)
 

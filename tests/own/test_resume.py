@@ -81,8 +81,6 @@ def runs():
     return initlab.grid(base, seed=range(6), order=range(4))
 
 if __name__ == "__main__":
-    import initlab.sweep.engine
-    initlab.sweep.engine.FEW = 0
     stores = [initlab.Store(f"store-{n}") for n in (1, 2)]
     one, two = (initlab.run(runs(), store=s, workers=n) for n, s in enumerate(stores, 1))
     assert len(set(two.key)) == 24 and set(one.key) == set(two.key)
