@@ -167,6 +167,16 @@ def _graphs(N: int, generator: torch.Generator) -> dict[str, Tensor]:
     return {"nodes": nodes, "edges": torch.maximum(edges, edges.mT)}
 
 
+def called(module: Callable[..., Tensor], x: Any) -> Tensor:
+    """A module on inputs, which may be a mapping."""
+    return module(**x) if isinstance(x, dict) else module(x)
+
+
+def picked(x: Any, chosen: Tensor) -> Any:
+    """Some samples of inputs, which may be a mapping."""
+    return {n: t[chosen] for n, t in x.items()} if isinstance(x, dict) else x[chosen]
+
+
 def mean_cross_entropy(out: Tensor, y: Tensor) -> Tensor:
     """Of classes, or of the next tokens of sequences."""
     return F.cross_entropy(out.flatten(0, -2), y.flatten())
@@ -177,6 +187,9 @@ def mean_squared_error(out: Tensor, y: Tensor) -> Tensor:
     return F.mse_loss(out.squeeze(-1), y)
 
 
+VECTORS, CLASSES_OF, CROSS_ENTROPY = _noise(64), _whole(CLASSES), CrossEntropy()
+
+
 @dataclass(frozen=True)
 class OwnTraining(Training):
     """Some epochs of SGD with momentum by networks that a user has written.
@@ -185,9 +198,9 @@ class OwnTraining(Training):
     a function of outputs and targets.
     """
 
-    inputs: Callable[[int, torch.Generator], Any] = _noise(64)
-    targets: Callable[[int, torch.Generator], Tensor] = _whole(CLASSES)
-    loss: Loss = CrossEntropy()
+    inputs: Callable[[int, torch.Generator], Any] = VECTORS
+    targets: Callable[[int, torch.Generator], Tensor] = CLASSES_OF
+    loss: Loss = CROSS_ENTROPY
     plain: Callable[[Tensor, Tensor], Tensor] = mean_cross_entropy
 
     def data(self) -> tuple[Any, Tensor]:
@@ -196,7 +209,7 @@ class OwnTraining(Training):
         return self.inputs(self.samples, generator), self.targets(self.samples, generator)
 
     def start(self) -> dict[str, Tensor]:
-        """Parameters and buffers at the start, (networks, *shape) each, as the modules are built."""
+        """Parameters and buffers, (networks, *shape) each, as the modules are built."""
         built = [self.model.build(seed=r) for r in range(self.networks)]
         found = [dict(m.named_parameters()) | dict(m.named_buffers()) for m in built]
         return {n: torch.stack([f[n].detach() for f in found]) for n in found[0]}
@@ -225,7 +238,7 @@ OWN: dict[str, OwnTraining] = {
         _of("l", "32 graph networks of torch_geometric", Network(GraphNet), inputs=_graphs),
         _of(
             "m", "32 GPTs with a tied head", Network(SmallGPT), inputs=_whole(TOKENS, TEXT),
-            targets=_whole(TOKENS, TEXT), samples=256, batch=16,
+            targets=_whole(TOKENS, TEXT), samples=252, batch=12,
         ),
         _of(
             "n", "32 regressions with Dropout", Network(DropoutRegression), inputs=_noise(16),
