@@ -19,8 +19,8 @@ from initlab.sweep.groups import cost, groups
 from initlab.sweep.runs import COLUMNS, Run, by_key, tidy
 
 ENGINES = ("local", "ray")
-#: Multiplications under which starting processes takes longer than the work.
-FEW = 2e10
+#: Multiplications under which starting processes takes longer than what they gain on threads.
+FEW = 2e11
 #: Seconds between looks at the store, while other processes compute the last groups.
 PAUSE = 0.5
 

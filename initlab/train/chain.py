@@ -49,21 +49,27 @@ def chain(module: nn.Module) -> Chain | None:
             between.append((len(layers), name))
         elif layers or not _flattens(module, node):
             return None
-    whole = sorted(n for n, p in module.named_parameters() if p.requires_grad)
-    theirs = {name: module.get_submodule(name) for name in layers}
-    given = sorted(f"{name}.{n}" for name, m in theirs.items() for n, _ in m.named_parameters())
+    theirs = sorted(
+        f"{name}.{n}" for name in layers for n, _ in module.get_submodule(name).named_parameters()
+    )
     activations = {name for _, name in between}
     places = [place for place, _ in between]
     if (
         len(layers) < 2
-        or whole != given
-        or len(given) < len(list(module.parameters()))
+        or theirs != sorted(n for n, _ in module.named_parameters())
+        or not all(p.requires_grad for p in module.parameters())
         or any(True for _ in module.buffers())
+        or any(_hooked(m) for m in module.modules())
         or places != list(range(1, len(layers)))
         or len(activations) != 1
     ):
         return None
     return Chain(tuple(layers), activations.pop())
+
+
+def _hooked(module: nn.Module) -> bool:
+    hooks = module._forward_hooks, module._forward_pre_hooks, module._backward_hooks
+    return any(hooks)
 
 
 def _linear(module: nn.Module, node: fx.Node) -> bool:
