@@ -29,7 +29,8 @@ from benchmarks.cases import CASES, ORDERS, Signal, Training
 from benchmarks.growth import NETWORKS, growth
 from benchmarks.harness import Work, compared, interleaved
 from benchmarks.memory import memory
-from benchmarks.ours import Ours
+from benchmarks.ours import OnProcesses, Ours
+from benchmarks.own import OWN, OwnTraining
 from benchmarks.parts import parts
 from benchmarks.peers import Peer, UnavailableError, peers
 from benchmarks.plan import plan
@@ -41,6 +42,8 @@ TARGETS = {
     "cpu": Path(__file__).parent / "latest.json",
     "cuda": Path(__file__).parent / "cuda.json",
 }
+#: Every case; networks that users bring are measured on the processor.
+EVERY: dict[str, Training | Signal] = {**CASES, **OWN}
 #: Cases whose share of the machine's peak is reported.
 AGAINST_PEAK = "ab"
 Table = list[dict[str, Any]]
@@ -50,8 +53,9 @@ def work(peer: Peer, case: Training | Signal) -> Work:
     """The peer's work on the case, or on fewer of its networks; it gives the model-samples done."""
     case = case.of(case.few) if peer.one_by_one else case
     run = peer.prepare(case)
+    samples = case.samples * getattr(peer, "passes", 1)
     # On a GPU the values that are given may still be on their way.
-    return lambda: len(run().cpu()) * case.samples
+    return lambda: len(run().cpu()) * samples
 
 
 def measured(case: Training | Signal, everyone: list[Peer], rounds: int) -> tuple[Table, Table]:
@@ -93,6 +97,8 @@ def orders(case: Training | Signal) -> list[Training | Signal]:
     """The case in every order that it is measured in."""
     if isinstance(case, Signal):
         return [case]
+    if isinstance(case, OwnTraining):  # seeds of a loop have orders of their own
+        return [replace(case, order="own")]
     return [replace(case, order=order) for order in ORDERS]
 
 
@@ -123,7 +129,15 @@ def on_cuda() -> None:
 def about(device: str = "cpu") -> dict[str, Any]:
     """What is measured, and on what."""
     versions = {"python": platform.python_version()}
-    for package in ("initlab", "torch", "jax", "lightning"):
+    for package in (
+        "initlab",
+        "torch",
+        "jax",
+        "lightning",
+        "torchvision",
+        "timm",
+        "torch-geometric",
+    ):
         try:
             versions[package] = version(package)
         except PackageNotFoundError:
@@ -154,9 +168,10 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
         help="file to write; by default latest.json or cuda.json, if all is measured",
     )
     given = parser.parse_args(arguments)
-    given.letters = given.only.split(",") if given.only else list(CASES)
-    if unknown := [letter for letter in given.letters if letter not in CASES]:
-        parser.error(f"there is no case {', '.join(unknown)}; known: {', '.join(CASES)}")
+    known = EVERY if given.device == "cpu" else CASES
+    given.letters = given.only.split(",") if given.only else list(known)
+    if unknown := [letter for letter in given.letters if letter not in known]:
+        parser.error(f"there is no case {', '.join(unknown)}; known: {', '.join(known)}")
     if given.rounds is None:
         given.rounds = 1 if given.quick else 7
     if given.rounds < 1:
@@ -179,10 +194,11 @@ def main(arguments: list[str] | None = None) -> None:
     if result["about"]["load"] > 0.5:
         print(f"This machine is busy (load {result['about']['load']}): spreads will be wide.")
     everyone, missing = peers()
+    everyone.append(OnProcesses())
     for line in missing:
         print(line)
     for letter in given.letters:
-        for case in orders(CASES[letter]):
+        for case in orders(EVERY[letter]):
             print(f"({letter}) {case.title}, {case.order} order", flush=True)
             case = smaller(case.on(given.device)) if given.quick else case.on(given.device)
             rows, shares = measured(case, everyone, given.rounds)

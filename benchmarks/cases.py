@@ -39,6 +39,7 @@ class Training:
     samples: int = 8192
     batch: int = 128
     lr: float = 0.01
+    momentum: float = 0.0
     order: str = "shared"
     device: str = "cpu"
 

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor
 
 from benchmarks.cases import CLASSES, Signal, Training
+from benchmarks.own import OWN, OwnTraining
+from initlab import Store, Tensors, tree
 from initlab.data import DataSet, Split
-from initlab.init import HeNormal
+from initlab.init import AsBuilt, HeNormal
 from initlab.measure.signal import SecondMoments
 from initlab.models import MLP
-from initlab.sweep import Run, execute
+from initlab.spec import key
+from initlab.sweep import Run, execute, run
 from initlab.train import SGD, Budget, fit
 
 
@@ -22,12 +27,75 @@ class Ours:
     """`initlab.train.fit` and `initlab.measure.signal.second_moments`."""
 
     name = "initlab"
-    letters = "abcde"
+    letters = "abcdefghijklmn"
     one_by_one = False
 
     def prepare(self, case: Training | Signal) -> Callable[[], Tensor]:
         """See `benchmarks.peers.Peer`."""
+        if isinstance(case, OwnTraining):
+            return _own(case)
         return _signal(case) if isinstance(case, Signal) else _training(case)
+
+
+class OnProcesses:
+    """`initlab.run`, which may use two processes: their start and the store are in its time.
+
+    It goes over the data more often, as one does who starts processes; the time of a pass counts.
+    """
+
+    name = "initlab.run, workers=2"
+    letters = "".join(OWN)
+    one_by_one = False
+    passes = 20
+
+    def prepare(self, case: OwnTraining) -> Callable[[], Tensor]:
+        """See `benchmarks.peers.Peer`."""
+        data = Tensors(train=case.data())
+        runs = [
+            Run(
+                case.model,
+                AsBuilt(),
+                data=data,
+                loss=case.loss,
+                optimizer=SGD(case.lr, case.momentum),
+                budget=Budget(epochs=self.passes, batch_size=case.batch),
+                seed=network,
+                order=0 if case.shared else network,
+            )
+            for network in range(case.networks)
+        ]
+
+        def work() -> Tensor:
+            with TemporaryDirectory() as folder:
+                frame = run(runs, store=Store(Path(folder)), workers=2, recorded=False)
+            losses = frame[frame.statistic == "train_loss"].set_index("key").value
+            return torch.tensor([losses[key(r)] for r in runs])
+
+        return work
+
+
+def _own(case: OwnTraining) -> Callable[[], Tensor]:
+    x, y = case.data()
+    data = DataSet("random", Split(x, y), Split(tree.part(x, slice(1)), y[:1]), None)
+    budget = Budget(epochs=1, batch_size=case.batch)
+    start = case.start()
+    orders = [case.generator(0)] * case.networks
+    if not case.shared:
+        orders = [case.generator(r) for r in range(case.networks)]
+
+    def work() -> Tensor:
+        ended = fit(
+            case.model,
+            start,
+            data,
+            optimizer=SGD(case.lr, case.momentum),
+            budget=budget,
+            loss=case.loss,
+            order=orders,
+        )
+        return torch.tensor([outcome.train_loss for outcome in ended])
+
+    return work
 
 
 def _training(case: Training) -> Callable[[], Tensor]:

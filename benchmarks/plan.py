@@ -30,7 +30,7 @@ PLANS = {
     "as in the study: PreAct-ResNet-18, all of CIFAR-10": Run(
         PreActResNet18(),
         HeNormal(),
-        Data("cifar10"),
+        data=Data("cifar10"),
         optimizer=MOMENTUM,
         budget=Budget(epochs=200, batch_size=128),
         schedule=Cosine(),
@@ -39,7 +39,7 @@ PLANS = {
     "small: ResNet-9 of width 8, 2,000 images of CIFAR-10": Run(
         ResNet9(width=8),
         HeNormal(),
-        Data("cifar10", train=2000, test=2000),
+        data=Data("cifar10", train=2000, test=2000),
         optimizer=MOMENTUM,
         budget=Budget(epochs=30, batch_size=128),
         schedule=Cosine(),
@@ -47,7 +47,7 @@ PLANS = {
     "tiny: MLP 784-100-100-10, 5,000 images of MNIST": Run(
         MLP((100, 100)),
         HeNormal(),
-        Data("mnist", train=5000, test=2000),
+        data=Data("mnist", train=5000, test=2000),
         optimizer=MOMENTUM,
         budget=Budget(epochs=30, batch_size=128),
         schedule=Cosine(),

@@ -52,6 +52,9 @@ PEERS = (
     ("signal", "Hooks", None),
     ("signal", "Vmapped", None),
     ("jax_signal", "JaxSignal", "jax"),
+    ("own_loop", "OwnLoop", None),
+    ("own_func", "OwnFunc", None),
+    ("own_jax", "OwnJax", "jax"),
 )
 
 

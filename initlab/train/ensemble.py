@@ -21,6 +21,7 @@ from initlab.reinit.normalize import NAME as NORMALIZED
 from initlab.reinit.normalize import restore
 from initlab.spec import seed_of
 from initlab.tensors import Inputs
+from initlab.train.dropout import Drawn, seeded
 from initlab.train.loss import LossFn
 from initlab.tree import Each, Stateful, apply, first, row_of
 
@@ -112,23 +113,25 @@ class StackedEnsemble(Ensemble):
             params = {name: t[list(rows)] for name, t in params.items()}
         return self.model.forward(params, x)
 
-    @torch.no_grad()
     def module(self, row: int) -> nn.Module:
         """See `Ensemble.module`."""
-        module = self.model.build(self.theta[0].device)
-        for p, t in zip(module.parameters(), self.theta, strict=True):
-            p.copy_(t[row])
-        return module
+        return built(self.model, self.params(), row)
 
 
 class ModuleEnsemble(Ensemble):
     """Networks computed one after the other."""
 
-    def __init__(self, model: AnyModel, params: Params, noise: Sequence[int] | None = None) -> None:
+    def __init__(
+        self,
+        model: AnyModel,
+        params: Params,
+        noise: Sequence[int] | None = None,
+        draws: bool = True,
+    ) -> None:
         """Copies of `params`; buffers that are not among them start as the module's own.
 
-        Where `noise` is given, what network r draws itself (Dropout) comes from seed `noise[r]`
-        and the number of the step.
+        Where `noise` is given, what network r draws itself comes from seed `noise[r]`: the masks of
+        its `nn.Dropout` modules and, if it `draws` from PyTorch's global generator, these numbers.
         """
         self.model = model
         device = next(iter(params.values())).device
@@ -145,7 +148,9 @@ class ModuleEnsemble(Ensemble):
             given = params.get(name)
             own = [m.get_buffer(name) for m in modules] if given is None else given.detach()
             rest[name] = torch.stack(own) if isinstance(own, list) else own.clone()
-        self.step = 0
+        drawn = [Drawn(g) for g in generators_of(noise or (), device)]
+        dropping = [seeded(m, source) for m, source in zip(modules, drawn, strict=False)]
+        self.step, self.draws = 0, draws
         self.streams: list[Any] = []
         if device.type == "cuda":
             self.streams = [torch.cuda.Stream(device) for _ in range(STREAMS)]
@@ -153,7 +158,7 @@ class ModuleEnsemble(Ensemble):
             "theta": [_channels_last(params[n].detach()) for n in self.names],
             "rest": rest,
             "modules": Each(modules),
-            "noise": None if noise is None else Each(noise),
+            "noise": Each(noise) if noise is not None and (draws or any(dropping)) else None,
         }
         self.bound()
 
@@ -188,7 +193,7 @@ class ModuleEnsemble(Ensemble):
 
     def copy(self) -> ModuleEnsemble:
         """See `Ensemble.copy`."""
-        return ModuleEnsemble(self.model, self.params(), self.state["noise"])
+        return ModuleEnsemble(self.model, self.params(), self.state["noise"], self.draws)
 
     def gradients(self, batch: Batch, loss: LossFn) -> tuple[Tensor, list[Tensor]]:
         """See `Ensemble.gradients`."""
@@ -212,9 +217,9 @@ class ModuleEnsemble(Ensemble):
         return torch.cat(losses).detach(), self.grads
 
     def _drawing(self, row: int) -> Any:
-        """Let a network draw from its own seed, where it has one."""
+        """Let a network draw from its own seed, where it draws and has one."""
         seeds = self.state["noise"]
-        if seeds is None:
+        if seeds is None or not self.draws:
             return nullcontext()
         return drawing_from(seed_of(seeds[row], "noise", self.step), self.theta[0].device)
 
@@ -253,6 +258,21 @@ class ModuleEnsemble(Ensemble):
     def module(self, row: int) -> nn.Module:
         """One network itself, only to be read."""
         return self.modules[row]
+
+
+def generators_of(seeds: Sequence[int], device: torch.device) -> Each:
+    """A generator for each network, from which it draws masks."""
+    return Each(torch.Generator(device).manual_seed(seed_of(s, "dropout")) for s in seeds)
+
+
+@torch.no_grad()
+def built(model: AnyModel, params: Params, row: int) -> nn.Module:
+    """A module with the tensors of one network, `params` (R, *shape) each."""
+    module = model.build(next(iter(params.values())).device)
+    own = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    for name, t in params.items():
+        own[name].copy_(t[row])
+    return module
 
 
 def logits(model: AnyModel, module: nn.Module, x: Inputs) -> Tensor:

@@ -11,8 +11,17 @@ from torch.func import functional_call, vmap
 
 from initlab.models import AnyModel, Params
 from initlab.tensors import Inputs
-from initlab.train.ensemble import Batch, Ensemble, ModuleEnsemble, logits
+from initlab.train.dropout import Prepared, masks, seeded
+from initlab.train.ensemble import (
+    Batch,
+    Ensemble,
+    ModuleEnsemble,
+    built,
+    generators_of,
+    logits,
+)
 from initlab.train.loss import LossFn
+from initlab.tree import leaves, row_of
 
 
 class _Outputs(nn.Module):
@@ -28,39 +37,71 @@ class _Outputs(nn.Module):
 
 class FunctionalEnsemble(Ensemble):
     """One module, called once for all networks (`torch.func.vmap`); its batch normalization moves
-    the buffers of each. Modules that draw are not computed so.
+    the buffers of each. Modules that draw anything but masks of `nn.Dropout` are not computed so.
     """
 
-    def __init__(self, model: AnyModel, params: Params) -> None:
-        """Copies of `params`; see `ModuleEnsemble`, which reads them."""
+    def __init__(self, model: AnyModel, params: Params, noise: Sequence[int] | None = None) -> None:
+        """Copies of `params`; see `ModuleEnsemble`, which reads them, also for `noise`."""
         self.model = model
         apart = ModuleEnsemble(model, params)
         self.names = apart.names
         self.skeleton = _Outputs(model, model.build(apart.theta[0].device))
         theta = [t.clone(memory_format=torch.contiguous_format) for t in apart.theta]
-        self.state = {"theta": theta, "rest": apart.state["rest"]}
+        device, self.masks = theta[0].device, Prepared()
+        dropping = noise is not None and seeded(self.skeleton, self.masks)
+        self.sizes: dict[tuple[torch.Size, ...], list[tuple[torch.Size, float]]] = {}
+        self.state = {
+            "theta": theta,
+            "rest": apart.state["rest"],
+            "noise": generators_of(noise, device) if noise is not None and dropping else None,
+        }
         self.bound()
 
     def params(self) -> dict[str, Tensor]:
         """See `Ensemble.params`; of buffers those of floating point."""
         return {name: t for name, t in super().params().items() if t.is_floating_point()}
 
-    def _outputs(self, theta: Sequence[Tensor], rest: Params, x: Inputs, own_x: bool) -> Tensor:
+    def _masks(self, batch: Batch) -> list[Tensor]:
+        """Those that the networks' dropouts ask for in a step on such a batch."""
+        if self.state["noise"] is None:
+            return []
+        shapes = tuple(t.shape for t in leaves(batch.x))
+        if shapes not in self.sizes:
+            one = {f"network.{n}": t[0].clone() for n, t in super().params().items()}
+            self.masks.sizes = self.sizes[shapes] = []
+            with torch.no_grad():
+                functional_call(
+                    self.skeleton, one, (row_of(batch.x, 0) if batch.own_x else batch.x,)
+                )
+            self.masks.sizes = None
+        return masks(self.state["noise"], self.sizes[shapes], self.theta[0])
+
+    def _outputs(
+        self,
+        theta: Sequence[Tensor],
+        rest: Params,
+        x: Inputs,
+        own_x: bool,
+        drawn: Sequence[Tensor] = (),
+    ) -> Tensor:
         named = {f"network.{n}": t for n, t in zip(self.names, theta, strict=True)}
         held = {f"network.{n}": t for n, t in rest.items()}
 
-        def one(named: Params, held: Params, x: Inputs) -> Tensor:
+        def one(named: Params, held: Params, x: Inputs, drawn: tuple[Tensor, ...]) -> Tensor:
+            self.masks.ready = iter(drawn)
             return functional_call(self.skeleton, ({**named}, {**held}), (x,))
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of operators that are computed one by one
-            return vmap(one, (0, 0, 0 if own_x else None))(named, held, x)
+            return vmap(one, (0, 0, 0 if own_x else None, 0))(named, held, x, tuple(drawn))
 
     def gradients(self, batch: Batch, loss: LossFn) -> tuple[Tensor, list[Tensor]]:
         """See `Ensemble.gradients`."""
         self.skeleton.train()
         leaves = [t.detach().requires_grad_() for t in self.theta]
-        outputs = self._outputs(leaves, self.state["rest"], batch.x, batch.own_x)
+        outputs = self._outputs(
+            leaves, self.state["rest"], batch.x, batch.own_x, self._masks(batch)
+        )
         losses = loss(outputs, batch.targets)
         found = torch.autograd.grad(losses.sum(), leaves, allow_unused=True, materialize_grads=True)
         return losses.detach(), list(found)
@@ -75,11 +116,6 @@ class FunctionalEnsemble(Ensemble):
             rest = {name: t[list(rows)] for name, t in rest.items()}
         return self._outputs(theta, rest, x, own_x)
 
-    @torch.no_grad()
     def module(self, row: int) -> nn.Module:
         """See `Ensemble.module`."""
-        module = self.model.build(self.theta[0].device)
-        own = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-        for name, t in super().params().items():
-            own[name].copy_(t[row])
-        return module
+        return built(self.model, super().params(), row)

@@ -8,14 +8,18 @@ products are those of `initlab.models.products`. On a CPU with a C compiler the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from initlab.models import MLP, Params, products
+from initlab.models import MLP, AnyModel, Network, Params, products
+from initlab.models.stacked import linear
+from initlab.tensors import Inputs
 from initlab.train import compiled
-from initlab.train.ensemble import Batch, StackedEnsemble
+from initlab.train.chain import Chain, chain
+from initlab.train.ensemble import Batch, Ensemble, StackedEnsemble, built
 from initlab.train.loss import CrossEntropy, LossFn
 
 _aten = torch.ops.aten
@@ -33,13 +37,16 @@ class FusedMLP(StackedEnsemble):
 
     def __init__(self, model: MLP, params: Params) -> None:
         """Copies of `params`, (R, *shape) each."""
-        self.activation = model.activation
-        self.phi, self.slope = PHI[model.activation]
         layers = [f"layer{j}" for j in range(1, model.depth + 1)]
-        self.layers = layers if model.outputs is None else [*layers, "head"]
+        chain = Chain((*layers, "head"), model.activation)
+        self._begin(model, params, chain)
+
+    def _begin(self, model: AnyModel, params: Params, chain: Chain) -> None:
+        self.chain = chain
+        self.phi, self.slope = PHI[chain.activation]
         on_cpu = next(iter(params.values())).device.type == "cpu"
         self.compiled = on_cpu and compiled.available()
-        super().__init__(model, params)
+        Ensemble.__init__(self, model, params)
 
     @staticmethod
     def takes(model: MLP, params: Params) -> bool:
@@ -67,10 +74,10 @@ class FusedMLP(StackedEnsemble):
         theta = self.params()
         into = theta if out is None else out
         weights, biases = (
-            [f"{name}.{what}" for name in self.layers] for what in ("weight", "bias")
+            [f"{name}.{what}" for name in self.chain.layers] for what in ("weight", "bias")
         )
         return compiled.Steps(
-            self.activation,
+            self.chain.activation,
             [theta[name] for name in weights],
             [theta.get(name) for name in biases],
             [into[name] for name in weights],
@@ -104,17 +111,17 @@ class FusedMLP(StackedEnsemble):
             return losses, [self.grads[name] for name in self.names]
         theta, B = self.params(), x.shape[-2]
         hs = [x.mT]  # (in, B) shared or (R, in, B), then (R, n, B)
-        for name in self.layers:
+        for name in self.chain.layers:
             W, b = theta[f"{name}.weight"], theta.get(f"{name}.bias")
             if hs[-1].dim() == 2:
                 z = products.shared(W, x)
                 z = z if b is None else z.add_(b.unsqueeze(-1))
             else:
                 z = products.affine(W, hs[-1], b, self._buffer(name, W, W.shape[1], B))
-            hs.append(z if name == "head" else self.phi(z))
+            hs.append(z if name == self.chain.layers[-1] else self.phi(z))
         losses, g = loss.gradient(hs.pop().mT, batch.targets)
         g = g.mT  # (R, classes, B)
-        for name in reversed(self.layers):
+        for name in reversed(self.chain.layers):
             W, h = theta[f"{name}.weight"], hs.pop()
             if f"{name}.bias" in theta:
                 torch.sum(g, -1, out=self.grads[f"{name}.bias"])
@@ -127,3 +134,45 @@ class FusedMLP(StackedEnsemble):
                 g = products.product(W.mT, g, self._buffer(f"{name}, back", W, W.shape[2], B))
                 g = self.slope(g, h)
         return losses, [self.grads[name] for name in self.names]
+
+
+class FusedNetwork(FusedMLP):
+    """The networks of a user's module that is an MLP, computed as those of this package's are."""
+
+    def __init__(self, model: Network, params: Params) -> None:
+        """Copies of `params`, (R, *shape) each; `ValueError` where the module is something else."""
+        found = chain(model.build(next(iter(params.values())).device))
+        if found is None:
+            raise ValueError(f"{model.label} is not made of linear layers and one activation")
+        self._begin(model, params, found)
+
+    def gradients(self, batch: Batch, loss: LossFn) -> tuple[Tensor, list[Tensor]]:
+        """See `FusedMLP.gradients`."""
+        return super().gradients(replace(batch, x=self._flat(batch.x)), loss)
+
+    def step(self, x: Tensor, chosen: Tensor | None, y: Tensor, times: Tensor) -> Tensor:
+        """See `FusedMLP.step`."""
+        return super().step(self._flat(x), chosen, y, times)
+
+    @torch.no_grad()
+    def predict(self, x: Inputs, rows: Sequence[int] | None = None, own_x: bool = False) -> Tensor:
+        """See `Ensemble.predict`."""
+        params = self.params()
+        if rows is not None:
+            params = {name: t[list(rows)] for name, t in params.items()}
+        h = self._flat(x).mT
+        for name in self.chain.layers[:-1]:
+            h = self.phi(linear(params, name, h))
+        return linear(params, self.chain.layers[-1], h).mT
+
+    def module(self, row: int) -> nn.Module:
+        """See `Ensemble.module`."""
+        return built(self.model, self.params(), row)
+
+    def _flat(self, x: Inputs) -> Tensor:
+        """Inputs whose last axes are one, of all features."""
+        features = self.params()[f"{self.chain.layers[0]}.weight"].shape[-1]
+        axis = x.dim() - 1
+        while x.shape[axis:].numel() < features:
+            axis -= 1
+        return x.flatten(axis)
