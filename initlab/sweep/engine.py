@@ -19,7 +19,7 @@ from initlab.sweep.groups import cost, groups
 from initlab.sweep.runs import COLUMNS, Run, by_key, tidy
 
 ENGINES = ("local", "ray")
-#: Multiplications under which starting processes takes longer than what they gain on threads, as far
+#: Multiplications under which processes take longer to start than they gain over threads, as far
 #: as one can know: a number of workers that is given is taken.
 FEW = 2e11
 #: Seconds between looks at the store, while other processes compute the last groups.
