@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import pandas as pd
@@ -180,3 +182,20 @@ def test_a_statistic_that_a_network_has_none_of(recorded, tmp_path, value, found
     parts.write([table], tmp_path / "part.parquet")
     [result] = verify(sample=1, seconds=1e9, store=Store(tmp_path))
     assert bool(result.differences) == found
+
+
+KEYS = """
+from initlab.spec import key
+from initlab.store import RECORDED, Store
+from initlab.sweep import from_json
+
+runs = Store(RECORDED).frame(columns=["key", "run"]).drop_duplicates("key")
+print(len(runs), sum(key(from_json(text)) != k for k, text in zip(runs.key, runs.run)))
+"""
+
+
+def test_every_recorded_run_is_known_by_its_key():
+    """In a process that has imported nothing else, as the command line has."""
+    done = subprocess.run([sys.executable, "-c", KEYS], capture_output=True, text=True, check=True)
+    count, wrong = map(int, done.stdout.split())
+    assert count > 10_000 and wrong == 0
