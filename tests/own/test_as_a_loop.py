@@ -10,7 +10,7 @@ import torch
 
 from initlab import SGD, Budget, Curves, Network, Run, Store, grid, run, tree
 from initlab.init import AsBuilt, HeNormal
-from initlab.spec import seed_of
+from initlab.spec import key, seed_of
 from initlab.sweep.execute import _fit
 from tests.own.networks import Case, cases
 
@@ -130,25 +130,34 @@ def test_dropout_draws_from_seeds_of_the_runs_and_leaves_the_global_generator_al
         assert one.train_loss == other.train_loss
 
 
+def twenty(name: str) -> list[Run]:
+    """Twenty runs of a case: ten seeds under two starts."""
+    budget, curves = Budget(epochs=2, batch_size=BATCH), Curves(("train_loss", "test_loss"))
+    some = base(CASES[name], budget=budget, curves=curves)
+    return grid(some, init=[AsBuilt(), HeNormal()], seed=range(10))
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory) -> list[pd.DataFrame]:
+    """All cases as one sweep: on two processes, and in this one."""
+    runs = [one for name in CASES for one in twenty(name)]
+    return [
+        run(runs, store=Store(tmp_path_factory.mktemp("store")), recorded=False, workers=workers)
+        for workers in (2, 1)
+    ]
+
+
 @pytest.mark.parametrize("name", CASES)
-def test_twenty_seeds_through_run_on_two_processes(name, tmp_path):
-    case = CASES[name]
-    curves = Curves(("train_loss", "test_loss"))
-    budget = Budget(epochs=2, batch_size=BATCH)
-    runs = grid(
-        base(case, budget=budget, curves=curves), init=[AsBuilt(), HeNormal()], seed=range(10)
-    )
-    store = Store(tmp_path / "two")
-    two = run(runs, store=store, workers=2)
-    here = run(runs, store=Store(tmp_path / "one"), workers=1)
-    columns = ["key", "statistic", "step"]
-    a, b = (f.set_index(columns).value.sort_index() for f in (two, here))
-    pd.testing.assert_series_equal(a, b, rtol=1e-4, atol=1e-5)
-    assert len(set(two.key)) == 20
-    statistics = set(two.statistic)
-    accuracy = {"test_accuracy"} if case.loss.classifies else {"test_loss"}
-    assert {"train_loss", "test_loss", *accuracy} <= statistics
-    assert ("test_accuracy" in statistics) == case.loss.classifies
+def test_twenty_seeds_through_run_on_two_processes(name, swept):
+    keys = {key(one) for one in twenty(name)}
+    own = [f[f.key.isin(keys)].set_index(["key", "statistic", "step"]).value for f in swept]
+    two, here = (values.sort_index() for values in own)
+    pd.testing.assert_series_equal(two, here, rtol=1e-4, atol=1e-5)
+    assert len(keys) == two.index.unique("key").size == 20
+    statistics = set(two.index.unique("statistic"))
+    classifies = CASES[name].loss.classifies
+    assert {"train_loss", "test_accuracy" if classifies else "test_loss"} <= statistics
+    assert ("test_accuracy" in statistics) == classifies
 
 
 def test_frozen_parameters_and_buffers_stay_as_they_were():
