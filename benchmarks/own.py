@@ -233,7 +233,7 @@ OWN: dict[str, OwnTraining] = {
         _of("h", "32 CNNs with BatchNorm", Network(SmallCNN), inputs=_noise(3, 16, 16)),
         _of(
             "i", "8 ResNets of torchvision", Network(resnet), inputs=_noise(3, 32, 32),
-            networks=8, few=2, samples=256, lr=0.001,
+            networks=8, few=2, samples=512, lr=0.001, passes=2,
         ),
         _of(
             "j", "8 tiny ViTs of timm", Network(vit), inputs=_noise(3, 32, 32),
