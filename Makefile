@@ -13,6 +13,8 @@ MODULES := node_modules/.package-lock.json
 VENDOR := book/_static/vendor/require.js
 LIVE := book/_static/live/live.js
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
+# Pages of the book that compute what they show: they have no presets.
+PAGES := $(sort $(wildcard book/*.ipynb))
 
 # npm is the machine's where it has one, else the one that the environment brings.
 export PATH := $(PATH):$(CURDIR)/$(BIN)
@@ -27,15 +29,15 @@ help: ## This list
 
 env: $(ENVIRONMENT) ## The pinned environment in .venv
 
-book: run site ## Run the chapters and build the site into _build/html
+book: run site ## Run chapters and pages, and build the site into _build/html
 
 # With recorded results a chapter draws more than it computes: two at a time, each on one core. At
 # the paper preset it computes, on all.
 AT_ONCE := $(if $(filter paper,$(PRESET)),1,2)
 run: $(ENVIRONMENT)
-	@echo "running $(words $(NOTEBOOKS)) chapters ($(PRESET)), $(AT_ONCE) at a time"
-	@printf '%s\n' $(NOTEBOOKS) | $(if $(filter 2,$(AT_ONCE)),OMP_NUM_THREADS=1) xargs -P $(AT_ONCE) \
-		-I {} $(BIN)/python -m initlab run {} -p preset $(PRESET)
+	@echo "running $(words $(NOTEBOOKS)) chapters ($(PRESET)) and $(words $(PAGES)) page, $(AT_ONCE) at a time"
+	@{ printf '%s -p preset $(PRESET)\n' $(NOTEBOOKS); printf '%s\n' $(PAGES); } \
+		| $(if $(filter 2,$(AT_ONCE)),OMP_NUM_THREADS=1) xargs -P $(AT_ONCE) -L 1 $(BIN)/python -m initlab run
 
 site: $(ENVIRONMENT) $(VENDOR) $(LIVE) graphs
 	$(BIN)/jupyter-book build . -W -n --keep-going

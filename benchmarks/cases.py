@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from initlab.init import HeNormal, initialize
+from initlab.init import HeNormal, stacked
 from initlab.models import MLP, ResNet9
 
 ORDERS = ("shared", "own")
@@ -80,7 +80,7 @@ class Training:
         """Parameters at the start, (networks, *shape) each: He normal, and BatchNorm's own."""
         generator = torch.Generator().manual_seed(0)
         module = self.model.build()
-        drawn = initialize(module, HeNormal(), generator, count=self.networks)
+        drawn = stacked(module, HeNormal(), generator, self.networks)
         return {
             name: drawn.get(name, p.detach().expand(self.networks, *p.shape).clone()).to(
                 self.device

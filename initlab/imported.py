@@ -87,8 +87,8 @@ def named(given: Callable[..., Any] | str) -> tuple[str, str]:
     found = _imported(given) if isinstance(given, str) else given
     if not callable(found) or not hasattr(found, "__qualname__"):
         raise SourceError(
-            f"a class or a function was expected, or its name such as 'package.module:Net', not "
-            f"{given!r:.80}; write a function that returns the network"
+            "a class or a function was expected, or its name such as 'package.module:Net', not "
+            f"a {type(given).__name__}; write a function that returns the network"
         )
     name = f"{found.__module__}:{found.__qualname__}"
     source = _source(found)

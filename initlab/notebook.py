@@ -127,18 +127,27 @@ def _laid_down(source: str) -> Iterator[Path]:
         yield file
 
 
-def check(source: str, given: Mapping[str, Any]) -> None:
-    """Raise `ParameterError` for parameters and presets that the notebook does not take."""
+def parameters(source: str) -> set[str]:
+    """Names of the parameters that a notebook takes; raises `ParameterError` if none can be read.
+
+    >>> tagged = {"tags": ["parameters"]}
+    >>> parameters(json.dumps({"cells": [{"metadata": tagged, "source": "seeds = 200"}]}))
+    {'seeds'}
+    """
     cells = json.loads(source)["cells"]
     tagged = [c for c in cells if "parameters" in c.get("metadata", {}).get("tags", ())]
     try:
-        known = assigned("".join(tagged[0]["source"])) if tagged else set()
+        return assigned("".join(tagged[0]["source"])) if tagged else set()
     except SyntaxError as error:
         raise ParameterError(
             f"the notebook's cell tagged `parameters` is not Python alone ({error.msg}, line "
             f"{error.lineno}); leave only assignments in it"
         ) from None
-    check_names(set(given), known)
+
+
+def check(source: str, given: Mapping[str, Any]) -> None:
+    """Raise `ParameterError` for parameters and presets that the notebook does not take."""
+    check_names(set(given), parameters(source))
     check_preset(given.get("preset", "laptop"))
 
 

@@ -51,6 +51,7 @@ INITIALIZERS = {
     "Glorot truncated, uncorrected": ("purple", "X"),
     "LeCun normal": ("brown", "h"),
     "PyTorch default": ("olive", "*"),
+    "As built": ("orange", "s"),
     "Orthogonal": ("grey", "d"),
     "Glorot truncated": ("purple", "x"),
     "LeCun uniform": ("brown", "s"),

@@ -93,7 +93,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def at_smoke(shared: Path):
-    """`at_smoke(notebook)`: a chapter, run at the smoke preset once for all tests."""
+    """`at_smoke(notebook)`: a chapter at the smoke preset, or a page, run once for all tests."""
     return partial(smoke, shared)
 
 

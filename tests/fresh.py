@@ -24,6 +24,10 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+PAGES = sorted((ROOT / "book").glob("*.ipynb"))
+#: With what they are small.
+SMALL = dict.fromkeys(NOTEBOOKS, ("-p", "preset", "smoke", "-p", "recorded", "False"))
+SMALL |= dict.fromkeys(PAGES, ("-p", "seeds", "40"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"]
 VERSIONS = os.environ.get("VERSIONS", "newest")
 #: Tests that need neither the checkout nor an extra other than `data`.
@@ -182,19 +186,20 @@ def test_versions_are_those_that_are_asked_for(plain):
     assert where.is_relative_to(plain.folder)
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda p: p.stem)
-def test_a_chapter_runs_alone_in_an_empty_folder(plain, notebook, tmp_path):
+@pytest.mark.parametrize("notebook", SMALL, ids=lambda p: p.stem)
+def test_a_notebook_runs_alone_in_an_empty_folder(plain, notebook, tmp_path):
     shutil.copy(notebook, tmp_path)
     call(
         *(sys.executable, "-m", "papermill", notebook.name, "out.ipynb", "--no-progress-bar"),
-        *("-k", KERNEL, "-p", "preset", "smoke", "-p", "recorded", "False"),
+        *("-k", KERNEL, *SMALL[notebook]),
         cwd=tmp_path,
         env=plain.variables | {"INITLAB_STORE": str(tmp_path / "store")},
     )
-    assert list((tmp_path / "store").glob("*.parquet")), "nothing was computed"
+    computed = bool(list((tmp_path / "store").glob("*.parquet")))
+    assert computed == (notebook in NOTEBOOKS), "a chapter computes, a page has its own store"
     cells = json.loads((tmp_path / "out.ipynb").read_text(encoding="utf8"))["cells"]
     assert not [o for c in cells for o in c.get("outputs", ()) if o.get("name") == "stderr"]
-    [first] = [c for c in cells if "install" in c["metadata"]["tags"]]
+    [first] = [c for c in cells if "install" in c["metadata"].get("tags", ())]
     assert first["execution_count"] == 1 and not first["outputs"]
 
 

@@ -1,4 +1,4 @@
-"""What is made once for all processes of a run of the tests: chapters at the smoke preset."""
+"""What is made once for all processes of a run of the tests: chapters and pages, at their least."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+#: Pages of the book that compute what they show.
+PAGES = sorted((ROOT / "book").glob("*.ipynb"))
+#: With what they are small: a chapter computes everything, a page has fewer networks.
+CHAPTER: dict[str, object] = {"preset": "smoke", "recorded": False}
+PAGE: dict[str, object] = {"seeds": 40}
 
 
 def once(folder: Path, make: Callable[[Path], None]) -> Path:
@@ -52,21 +58,22 @@ def papermill(notebook: Path, out: Path, store: Path, **parameters: object):
 
 @dataclass(frozen=True)
 class Smoke:
-    """A chapter's executed copy, and the store into which its results went."""
+    """An executed copy, and the store into which a chapter's results went."""
 
     copy: Path
     store: Path
 
 
 def smoke(shared: Path, notebook: Path) -> Smoke:
-    """A chapter that ran at the smoke preset, alone in an empty folder, nothing recorded.
+    """A notebook that ran at its least, alone in an empty folder, nothing recorded.
 
-    It runs once in `shared`, whichever test needs it first. Fails the test if the chapter stops.
+    It runs once in `shared`, whichever test needs it first. Fails the test if it stops.
     """
 
     def make(folder: Path) -> None:
         shutil.copy(notebook, folder)
-        done = papermill(folder / notebook.name, out, store, preset="smoke", recorded=False)
+        given = PAGE if notebook in PAGES else CHAPTER
+        done = papermill(folder / notebook.name, out, store, **given)
         if done.returncode:
             pytest.fail(f"{notebook.name} stopped:\n{done.stderr[-3000:]}")
 

@@ -49,8 +49,10 @@ LINEAR = nn.Linear(2, 2)
 PAIR = torch.ones(2, 2)
 MODEL = MLP((3,))
 LOOK = Run(MODEL, HeNormal(), measure=SecondMoments())
-IMAGE = Run(MLP((3,), inputs=64), HeNormal(), Data("digits"), measure=SecondMoments(image=5000))
-TRAIN = Run(MODEL, HeNormal(), Data("digits"), budget=Budget(epochs=1))
+IMAGE = Run(
+    MLP((3,), inputs=64), HeNormal(), data=Data("digits"), measure=SecondMoments(image=5000)
+)
+TRAIN = Run(MODEL, HeNormal(), data=Data("digits"), budget=Budget(epochs=1))
 GIVEN = {"preset": "smoke", "device": "cpu", "seed": 0, "engine": "local", "recorded": True}
 
 
@@ -79,7 +81,7 @@ PYTHON = {
     "loaded number": (lambda: load(7), ValueError, "name must be a text, not 7"),
     "loaded where": (lambda: load("digits", "abacus"), RuntimeError, "abacus"),
     "a set by its name": (
-        lambda: Run(MODEL, HeNormal(), "digits"),
+        lambda: Run(MODEL, HeNormal(), data="digits"),
         ValueError,
         "data must be Data(",
     ),
@@ -221,7 +223,7 @@ PYTHON = {
         "a run that trains needs data",
     ),
     "no image": (
-        lambda: Run(MODEL, HeNormal(), Data("mnist"), measure=SecondMoments()),
+        lambda: Run(MODEL, HeNormal(), data=Data("mnist"), measure=SecondMoments()),
         ValueError,
         "on an image of data, or without data",
     ),
@@ -230,7 +232,7 @@ PYTHON = {
         ValueError,
         "networks must be ≥ 1, not 0",
     ),
-    "an axis": (lambda: grid(LOOK, sed=[1]), ValueError, "no field 'sed'; it has model, init"),
+    "an axis": (lambda: grid(LOOK, sed=[1]), ValueError, "no field 'sed'; it has model, data"),
     "an engine": (lambda: run([LOOK], engine="rya"), ValueError, "engine 'rya'; known: local"),
     "far image": (lambda: run([IMAGE], recorded=False), ValueError, "image 5000 is not among the"),
     "wrong inputs": (lambda: run([TRAIN], recorded=False), ValueError, "but the model takes (784,"),

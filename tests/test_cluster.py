@@ -19,6 +19,10 @@ import torch
 from initlab import cluster, sweep
 from initlab.cluster import ClusterError, on_ray
 from initlab.store import Store
+from initlab.sweep import grid
+from initlab.train import Budget
+from tests.own.networks import cases
+from tests.own.test_as_a_loop import base
 from tests.sweep.test_sweep import RUNS, alive, values
 from tests.wait import PATIENCE, until
 
@@ -177,6 +181,20 @@ def test_a_sweep_that_loses_a_node_gives_the_same_frame(two_nodes, tmp_path):
     assert len(two_nodes.worker_nodes) == 1
     assert len(list(begun.iterdir())) > len(todo), "nothing was computed twice"
     pd.testing.assert_frame_equal(values(lost), values(local))
+
+
+def test_networks_that_nobody_here_wrote_train_on_two_nodes(two_nodes, tmp_path):
+    budget = Budget(epochs=1, batch_size=24)
+    runs = [r for c in cases().values() for r in grid(base(c, budget=budget), seed=range(20))]
+    on_two, here = (
+        sweep.run(runs, store=Store(tmp_path / name), recorded=False, engine=engine, **how)
+        for name, engine, how in (
+            ("ray", "ray", {"address": two_nodes.address}),
+            ("local", "local", {"workers": 1}),
+        )
+    )
+    assert on_two.key.nunique() == 160
+    pd.testing.assert_frame_equal(values(on_two), values(here), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize(

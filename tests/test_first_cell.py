@@ -1,4 +1,4 @@
-"""The first cell of a chapter brings the package where it is missing, and else does nothing."""
+"""The first cell of a notebook brings the package where it is missing, and else does nothing."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-ROOT = Path(__file__).parent.parent
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+from tests import smoke
+
+ROOT = smoke.ROOT
+NOTEBOOKS = [*smoke.NOTEBOOKS, *smoke.PAGES]
 #: Run a cell's text as a notebook does, with the package or with nothing in its place.
 RUN = """
 import sys
@@ -45,7 +47,7 @@ def says(cell: str, package: str, folder: Path) -> str:
     return done.stdout + done.stderr
 
 
-def test_it_is_the_same_in_every_chapter():
+def test_it_is_the_same_in_every_notebook():
     assert len(NOTEBOOKS) > 1
     assert len({first_cell(notebook) for notebook in NOTEBOOKS}) == 1
 

@@ -186,9 +186,9 @@ def test_a_folder_that_may_not_be_written(tmp_path, monkeypatch):
     monkeypatch.setattr("initlab.store.compaction.FileLock", refuse(errno.EROFS))
     with pytest.raises(StoreError, match=r"cannot compact the store .*Read-only file system"):
         store.compact()
-    monkeypatch.setattr("initlab.store.claims.FileLock.acquire", refuse(errno.EROFS))
-    with pytest.raises(StoreError, match=r"cannot claim runs in .*Read-only"), store.claims():
-        pytest.fail("claimed nothing")
+    monkeypatch.setattr("initlab.store.leases.FileLock.acquire", refuse(errno.EROFS))
+    with pytest.raises(StoreError, match=r"cannot lease runs in .*Read-only"), store.leases():
+        pytest.fail("leased nothing")
     assert Store(tmp_path).keys() == {"a", "b", "c"}
 
 

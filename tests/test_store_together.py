@@ -1,4 +1,4 @@
-"""Several processes on one store: compaction, claims, and whatever order things happen in."""
+"""Several processes on one store: compaction, leases, and whatever order things happen in."""
 
 from __future__ import annotations
 
@@ -164,6 +164,41 @@ def test_readers_and_writers_beside_a_process_that_compacts(tmp_path):
     assert len(Store(tmp_path).parts()) < len(added)
 
 
+def test_locks_that_exclude_nobody_cost_no_result(tmp_path, monkeypatch):
+    """As on some network file systems: two machines compact at the same time."""
+    monkeypatch.setattr(pytest.importorskip("fcntl"), "flock", lambda *_: None)
+    compacted, together = compaction._compact, threading.Barrier(2)
+    inside, most = [], []
+
+    def counted(folder):
+        inside.append(folder)
+        most.append(len(inside))
+        try:
+            return compacted(folder)
+        finally:
+            inside.pop()
+
+    monkeypatch.setattr(compaction, "_compact", counted)
+
+    def fill(name: str):
+        store = Store(tmp_path)
+        for n in range(20):
+            store.add([(f"{name}{n}", "{}", 0.0, ROWS), (f"both{n}", "{}", 0.0, ROWS)])
+            together.wait(60)
+            store.compact()
+
+    machines = [threading.Thread(target=fill, args=[name]) for name in ("one", "two")]
+    for thread in machines:
+        thread.start()
+    for thread in machines:
+        thread.join()
+    assert max(most) == 2, "they were never at it together"
+    frame = Store(tmp_path).frame()
+    assert set(frame.key) == {f"{name}{n}" for name in ("one", "two", "both") for n in range(20)}
+    assert len(frame) == 60 * len(ROWS)
+    assert not list(tmp_path.glob("*.damaged"))
+
+
 EVENTS = st.lists(
     st.one_of(
         st.tuples(st.just("add"), st.sets(st.integers(0, 5), min_size=1, max_size=3)),
@@ -228,66 +263,66 @@ def test_a_frame_is_the_union_of_what_is_undamaged(tmp_path_factory, events):
     assert store.keys() == set(expected)
 
 
-def test_a_claim_is_one_processs_alone(tmp_path):
+def test_a_lease_is_one_processs_alone(tmp_path):
     store = filled(tmp_path)
-    with store.claims() as mine, Store(tmp_path).claims() as yours:
+    with store.leases() as mine, Store(tmp_path).leases() as yours:
         assert mine.take(["a", "d", "e"]) == {"d", "e"}  # a is stored
         assert mine.take(["d", "f"]) == {"f"}  # d was taken before
         assert yours.take(["a", "d", "e", "g"]) == {"g"}
         store.add([("d", "{}", 0.0, ROWS)])
         mine.release(["d", "e"])
         assert yours.take(["d", "e"]) == {"e"}  # what was given up without a result is free
-    with store.claims() as mine:
+    with store.leases() as mine:
         assert mine.take(["e", "f", "g"]) == {"e", "f", "g"}
-    assert [p.name for p in (tmp_path / ".claims").iterdir()] == [".lock"]
+    assert [p.name for p in (tmp_path / ".leases").iterdir()] == [".lock"]
 
 
-def test_a_store_that_cannot_be_written_refuses_claims(tmp_path):
+def test_a_store_that_cannot_be_written_refuses_leases(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with (
-        pytest.raises(StoreError, match=r"cannot claim runs in .*INITLAB_STORE"),
-        Store(tmp_path / "file").claims(),
+        pytest.raises(StoreError, match=r"cannot lease runs in .*INITLAB_STORE"),
+        Store(tmp_path / "file").leases(),
     ):
-        pytest.fail("claimed nothing")
+        pytest.fail("leased nothing")
 
 
 def test_a_process_that_holds_all_up_is_not_waited_for(tmp_path, monkeypatch):
-    monkeypatch.setattr("initlab.store.claims.PATIENCE", 0.1)
+    monkeypatch.setattr("initlab.store.leases.PATIENCE", 0.1)
     store = filled(tmp_path)
-    with store.claims() as mine:
+    with store.leases() as mine:
         with (
-            FileLock(tmp_path / ".claims" / ".lock"),
+            FileLock(tmp_path / ".leases" / ".lock"),
             pytest.raises(StoreError, match="could not be acquired"),
         ):
             mine.take(["d"])
         assert mine.take(["d"]) == {"d"}
 
 
-CLAIM = """
+LEASE = """
     import sys, time
     from initlab.store import Store
-    with Store(sys.argv[1]).claims() as claims:
-        print(sorted(claims.take(["d", "e"])), flush=True)
+    with Store(sys.argv[1]).leases() as leases:
+        print(sorted(leases.take(["d", "e"])), flush=True)
         time.sleep(3600)
 """
 
 
-def test_a_killed_process_claims_nothing(tmp_path):
+def test_a_killed_process_holds_no_lease(tmp_path):
     store = filled(tmp_path)
     other = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(CLAIM), str(tmp_path)],
+        [sys.executable, "-c", textwrap.dedent(LEASE), str(tmp_path)],
         stdout=subprocess.PIPE,
         text=True,
     )
     try:
         assert other.stdout is not None
         assert other.stdout.readline() == "['d', 'e']\n"
-        with store.claims() as claims:
-            assert claims.take(["d", "f"]) == {"f"}
+        with store.leases() as leases:
+            assert leases.take(["d", "f"]) == {"f"}
             other.send_signal(signal.SIGKILL)
             other.wait()
-            assert claims.take(["d", "e"]) == {"d", "e"}
-            assert len(list((tmp_path / ".claims").glob("*.json"))) == 1
+            assert leases.take(["d", "e"]) == {"d", "e"}
+            assert len(list((tmp_path / ".leases").glob("*.json"))) == 1
     finally:
         other.kill()
         other.wait()
@@ -295,22 +330,22 @@ def test_a_killed_process_claims_nothing(tmp_path):
 
 
 def test_two_sweeps_share_the_work(tmp_path):
-    """The loop of a sweep: claim, compute, store, let go; then wait for what others hold."""
+    """The loop of a sweep: lease, compute, store, let go; then wait for what others hold."""
     groups = [[f"k{n}", f"k{n + 1}"] for n in range(0, 40, 2)]
     computed = []
 
     def sweep():
         store = Store(tmp_path)
         wanted = {k for group in groups for k in group}
-        with store.claims() as claims:
+        with store.leases() as leases:
             while left := wanted - store.keys():
                 for group in groups:
-                    mine = claims.take(left.intersection(group))
+                    mine = leases.take(left.intersection(group))
                     if mine:
                         computed.extend(mine)
                         time.sleep(0.005)
                         store.add([(k, "{}", 0.0, ROWS) for k in mine])
-                        claims.release(mine)
+                        leases.release(mine)
                 time.sleep(0.01)
 
     sweeps = [threading.Thread(target=sweep) for _ in range(3)]

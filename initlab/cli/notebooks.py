@@ -50,10 +50,13 @@ def run(
     given = {name: one.value(text) for name, text in parameters}
     inside = not notebook.is_absolute() and ".." not in notebook.parts
     copy = out or Path("_executed", notebook if inside else notebook.name)
-    cells = one.code_cells(one.checked(notebook, copy, given))
-    before = one.seconds_before(copy, given)
-    took = f"{before:.0f} s the last time" if before else _expected(given)
-    print(f"{notebook.stem}: {cells} cells, {took}", flush=True)
+    source = one.checked(notebook, copy, given)
+    told = [f"{notebook.stem}: {one.code_cells(source)} cells"]
+    if before := one.seconds_before(copy, given):
+        told.append(f"{before:.0f} s the last time")
+    elif "preset" in one.parameters(source):
+        told.append(_expected(given))
+    print(", ".join(told), flush=True)
     live = sys.stderr.isatty()
     tell = partial(_tell, notebook.stem) if live else silent
     call = partial(one.run, notebook, copy, given, timeout=timeout, tell=tell)

@@ -19,7 +19,7 @@ from typing import Any
 PACKAGE = Path(__file__).parent.parent
 #: Sources that the graphs and the data are made of.
 SOURCES = (
-    *("spec.py", "data.py", "noise.py", "init/*.py", "models/*.py", "train/loss.py"),
+    *("spec.py", "data.py", "noise.py", "init/*.py", "models/*.py", "train/loss/*.py"),
     *("train/optim/*.py", "reinit/*.py", "packaged/fashion_mnist.npz"),
     *(f"live/{name}.py" for name in ("counter", "start", "network", "steps", "samples")),
     *(f"live/{name}.py" for name in ("trace", "join", "graphs", "export")),

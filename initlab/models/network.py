@@ -175,7 +175,7 @@ def _plain(name: str, value: Any) -> Any:
         return Imported.of(value)
     raise ValueError(
         f"the argument {name} must be made of numbers, texts, tuples, mappings, classes and "
-        f"functions, not {value!r:.80}; let the factory make it from some of these"
+        f"functions, not of a {type(value).__name__}; let the factory make it from some of these"
     )
 
 

@@ -15,8 +15,9 @@ from filelock import FileLock
 from initlab.store import parts
 from initlab.store.parts import StoreError
 
-#: Bytes that a merged part has at most (unless one of its parts was larger already).
-LARGEST = 64 * 2**20
+#: Bytes that a merged part has at most, unless one of its parts was larger already. It is what a
+#: single damage costs.
+LARGEST = 4 * 2**20
 #: Rows held in memory at once, and together in one row group.
 ROWS = 2**18
 #: Seconds after which a temporary file was left behind by a killed process.

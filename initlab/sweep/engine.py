@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pandas as pd
 from tqdm.auto import tqdm
@@ -12,14 +12,15 @@ from tqdm.auto import tqdm
 from initlab import devices
 from initlab.cluster import on_ray
 from initlab.spec import key
-from initlab.store import RECORDED, Claims, Store
+from initlab.store import RECORDED, Leases, Store
 from initlab.sweep import local
 from initlab.sweep.execute import Result, execute
 from initlab.sweep.groups import cost, groups
 from initlab.sweep.runs import COLUMNS, Run, by_key, tidy
 
 ENGINES = ("local", "ray")
-#: Multiplications under which starting processes takes longer than what they gain on threads.
+#: Multiplications under which processes take longer to start than they gain over threads, as far
+#: as one can know: a number of workers that is given is taken.
 FEW = 2e11
 #: Seconds between looks at the store, while other processes compute the last groups.
 PAUSE = 0.5
@@ -41,10 +42,11 @@ def run(
 
     Known is what ships with the package (unless `recorded` is False) and what the store holds.
     The rest is computed in groups and stored as each group ends: with `engine` "local" on
-    `workers` processes (as many as cores) or on a GPU; with "ray" as tasks of the cluster at
-    `address` (by default the user's own, else one started here), each taking the share
-    `gpus_per_task` of a GPU on "cuda" (1 unless given). `memory` bounds the bytes that one group
-    holds. Several processes may do so on one store at once: they share the groups out.
+    `workers` processes (by default as many as cores, or none where there is little to do) or on a
+    GPU; with "ray" as tasks of the cluster at `address` (by default the user's own, else one
+    started here), each taking the share `gpus_per_task` of a GPU on "cuda" (1 unless given).
+    `memory` bounds the bytes that one group holds. Several processes may do so on one store at
+    once: they share the groups out.
 
     Returns one row per value: columns `network`, `layer`, `step`, `statistic`, `index`, `index_2`,
     `value`, `seconds`, `key`, and every field of the run (`model.widths`, `init`, `seed`, …), in
@@ -68,48 +70,50 @@ def run(
     unknown = missing - store.keys()  # once: it looks through the store's folder
     todo = [named[k] for k in named if k in unknown]
     if todo:
-        groups(todo, memory, device)  # what cannot be computed is refused before anything is
+        cut = groups(todo, memory, device)
         share = 0.0 if device != "cuda" else 1.0 if gpus_per_task is None else gpus_per_task
 
-        def compute(mine: Iterator[list[Run]], all_groups: list[list[Run]]):
+        def compute(mine: Iterator[list[Run]]) -> Iterator[list[Result]]:
             if engine == "ray":
                 return on_ray(mine, execute, device=device, gpus_per_task=share, address=address)
-            cores = min(workers or os.cpu_count() or 1, len(all_groups))
-            if device != "cpu" or cores < 2 or sum(map(cost, all_groups)) < FEW:
+            cores = min(workers or os.cpu_count() or 1, len(cut))
+            little = workers is None and sum(map(cost, cut)) < FEW
+            if device != "cpu" or cores < 2 or little:
                 return local.here(mine, device)
             return local.processes(mine, cores)
 
-        _fill(store, todo, compute, memory, device)
+        _fill(store, cut, compute)
     frames.append(store.frame(missing, COLUMNS))
     values = pd.concat([f for f in frames if len(f)], ignore_index=True)
     return tidy(values, named)
 
 
-def _fill(store: Store, todo: list[Run], compute, memory: float | None, device: str) -> None:
-    """Compute and store `todo`, together with whoever else fills the same store."""
-    left = {key(r): r for r in todo}
-    with tqdm(total=len(todo), unit="run", leave=False) as bar, store.claims() as claims:
+def _fill(
+    store: Store,
+    cut: list[list[Run]],
+    compute: Callable[[Iterator[list[Run]]], Iterator[list[Result]]],
+) -> None:
+    """Compute and store groups of runs, together with whoever else fills the same store."""
+    left = {key(r) for group in cut for r in group}
+    with tqdm(total=len(left), unit="run", leave=False) as bar, store.leases() as leases:
         while left:
-            cut = groups(left.values(), memory, device)
-            results: Iterator[list[Result]] = compute(_claimed(claims, cut), cut)
-            for group in results:
+            for group in compute(_leased(leases, cut)):
                 store.add(group)
-                claims.release(k for k, *_ in group)
-                for k, *_ in group:
-                    left.pop(k, None)
-                bar.update(len(group))
-            if left:  # another process has claimed these: it stores them, or it dies
-                stored = store.keys() & set(left)
+                keys = {k for k, *_ in group}
+                leases.release(keys)
+                left -= keys
+                bar.update(len(keys))
+            if left:  # another process has leased these: it stores them, or it dies
+                stored = store.keys() & left
+                left -= stored
                 bar.update(len(stored))
-                for k in stored:
-                    del left[k]
                 if left and not stored:
                     time.sleep(PAUSE)
 
 
-def _claimed(claims: Claims, cut: list[list[Run]]) -> Iterator[list[Run]]:
+def _leased(leases: Leases, cut: list[list[Run]]) -> Iterator[list[Run]]:
     """The groups, or what is left of them, that no other process computes."""
     for group in cut:
-        free = claims.take(map(key, group))
+        free = leases.take(map(key, group))
         if mine := [r for r in group if key(r) in free]:
             yield mine

@@ -14,14 +14,16 @@ import torch
 
 from initlab import devices
 from initlab.data import SIZES, DataSet, Split
-from initlab.init import HeNormal, Scheme, initialize
-from initlab.models import ModuleModel, Network
+from initlab.init import HeNormal, Scheme, initialize, stacked
+from initlab.models import ModuleModel, Network, Params
 from initlab.reinit import Stages
 from initlab.sweep.execute import FITTED_ON, execute
 from initlab.sweep.groups import epochs, groups, inputs, samples, taught
 from initlab.sweep.runs import Run, by_key
 from initlab.tensors import Tensors
 from initlab.train import Budget, family, fit
+from initlab.train.choose import Way, found
+from initlab.train.ensemble import Batch
 from initlab.train.fit import whole
 from initlab.train.memory import group_bytes
 from initlab.tree import apply
@@ -180,6 +182,24 @@ def _like(run: Run, count: int, generator: torch.Generator, device: str) -> Spli
     return Split(x, torch.randint(run.data.outputs, (count,), generator=generator).to(device))
 
 
+def _params(run: Run, count: int, generator: torch.Generator, device: str) -> Params:
+    """Parameters of networks like a run's, without a start that is fitted to data."""
+    rule = HeNormal() if _fitted(run) else run.init
+    module = run.model.build("meta")
+    params = stacked(module, rule, generator, count, run.bias, device)
+    return whole(run.model, params, count) if isinstance(run.model, Network) else params
+
+
+def _one_by_one(run: Run, batch: int, device: str) -> bool:
+    """Whether the networks of a group are computed one after the other."""
+    if not isinstance(run.model, Network):
+        return isinstance(run.model, ModuleModel)
+    g = torch.Generator().manual_seed(0)
+    like = _like(run, batch, g, device)
+    params = _params(run, 1, g, device)
+    return found(run.model, params, Batch(like.x, like.y), run.loss).way is Way.APART
+
+
 def _wait(device: str) -> None:
     """Until the device has done what was asked of it."""
     if torch.device(device).type == "cuda":
@@ -199,16 +219,12 @@ def _seconds(group: list[Run], device: str) -> float:
     N, full = samples(first), min(first.budget.batch_size, samples(first))
     batch, probed = full, group
     # Their time grows with networks and with samples.
-    if isinstance(first.model, ModuleModel | Network):
+    if _one_by_one(first, full, device):
         batch, probed = min(full, BATCH), group[:1]
     tests = SIZES[data_of.name][1] if data_of.test is None else data_of.test
     tests = max(1, tests or data_of.val)  # what the end of a run is judged on
     g = torch.Generator().manual_seed(0)
-    module = first.model.build("meta")
-    rule = HeNormal() if _fitted(first) else first.init
-    params = initialize(module, rule, g, bias=first.bias, count=len(probed), device=device)
-    if isinstance(first.model, Network):
-        params = whole(first.model, params, len(probed))
+    params = _params(first, len(probed), g, device)
 
     hooked = None
     if first.stages is not None and first.stages.method.normalizes:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from initlab import data as data_module
 from initlab.data import Split
-from initlab.init import Scheme, initialize
+from initlab.init import Scheme, initialize, stacked
 from initlab.init.functional import buffers
 from initlab.measure.contract import Row
 from initlab.models import Network, parameter_count
@@ -44,19 +44,23 @@ def _generator(run: Run, *purpose: Any) -> torch.Generator:
     return torch.Generator().manual_seed(seed_of(run.seed, *purpose))
 
 
-def _initialize(
-    run: Run, module: nn.Module, chunk: int, device: str, count: int | None = None
-) -> dict[str, Tensor]:
-    """What a run starts from."""
-    return initialize(
-        module,
-        run.init,
-        _generator(run, "weights", chunk),
-        bias=run.bias,
-        count=count,
-        device=device,
-        batch=_batch(run, device),
-    )
+def _initialize(run: Run, module: nn.Module, device: str) -> dict[str, Tensor]:
+    """What a run that trains starts from."""
+    generator = _generator(run, "weights", 0)
+    batch = _batch(run, device)
+    return initialize(module, run.init, generator, bias=run.bias, device=device, batch=batch)
+
+
+def _draw(run: Run, module: nn.Module, chunk: int, count: int, device: str) -> dict[str, Tensor]:
+    """Networks of a run that looks at many, drawn together."""
+    generator, rule = _generator(run, "weights", chunk), run.init
+    params = stacked(module, rule, generator, count, run.bias, device)
+    batch = _batch(run, device)
+    if batch is None or not isinstance(rule, Scheme):
+        return params
+    own = ({name: t[r] for name, t in params.items()} for r in range(count))
+    fitted = [rule.fit(module, one, batch, generator) for one in own]
+    return {name: torch.stack([one[name] for one in fitted]) for name in params}
 
 
 def _batch(run: Run, device: str) -> tuple[Tensor, Tensor] | None:
@@ -103,7 +107,7 @@ def _measure(run: Run, device: str) -> Rows:
 
     def draw(chunk: int) -> np.ndarray:
         count = min(at_once, run.networks - chunk * at_once)
-        params = _initialize(run, module, chunk, device, count)
+        params = _draw(run, module, chunk, count, device)
         x = images
         if x is None:
             x = measure.inputs(count, shape, _generator(run, "input", chunk)).to(device)
@@ -138,7 +142,8 @@ def initial(run: Run, device: str = "cpu") -> dict[str, Tensor]:
 
 def _start(run: Run, module: nn.Module, device: str, nudge: int | None = None) -> dict[str, Tensor]:
     """The parameters from which a run trains."""
-    params = _built(run, device) | _initialize(run, module, 0, device)
+    built = _built(run, device)
+    params = built | _initialize(run, module, device)
     if nudge is not None:
         generator = torch.Generator().manual_seed(nudge)
         for name, t in params.items():
@@ -151,7 +156,10 @@ def _start(run: Run, module: nn.Module, device: str, nudge: int | None = None) -
     if method is None:
         return params | {n: end[n] for n in params if not n.startswith("head.")}
     at = 1, 2  # the second of two stages
-    kept = {n: t.clone() for n, t in end.items() if n in params or run.start.kept_buffers}
+    # Of a network that was built the buffers start as they were built, unless they are kept.
+    learned = {n for n, _ in module.named_parameters()}
+    kept = {n: t for n, t in built.items() if n not in learned}
+    kept |= {n: t.clone() for n, t in end.items() if n in learned or run.start.kept_buffers}
     change(
         kept,
         method.changes(module, *at),

@@ -14,6 +14,8 @@ from initlab.train.loss import (
     Loss,
     MeanSquaredError,
     Metric,
+    OfClasses,
+    OfNumbers,
 )
 from initlab.train.optim import (
     LARS,
@@ -52,6 +54,8 @@ __all__ = [
     "Members",
     "Metric",
     "Muon",
+    "OfClasses",
+    "OfNumbers",
     "Optimizer",
     "Outcome",
     "Recipe",

@@ -115,7 +115,7 @@ def check_targets(recipe: Recipe, data: DataSet, params: Params, labels: Tensor 
             shapes = apply(lambda t: f"{tuple(t.shape)} {t.dtype}", few)
             raise ValueError(
                 f"{model.label} does not take the inputs of {data.name}, two of which are "
-                f"{shapes}: {type(error).__name__}: {error}"
+                f"{shapes}: {type(error).__name__}: {str(error).splitlines()[0]}"
             ) from error
         if outputs.dim() == 0 or len(outputs) != len(data.train.y[:2]):
             raise ValueError(

@@ -198,10 +198,12 @@ def test_dead_networks_have_no_correlation():
 @pytest.mark.parametrize("measure", [Signal(image=3, examples=5), Correlation(image=3)])
 def test_a_run_on_images(measure):
     model = MLP((6, 6), inputs=64)
-    run = Run(model, HeNormal(), Data("digits"), networks=8, measure=measure)
+    run = Run(model, HeNormal(), data=Data("digits"), networks=8, measure=measure)
     rows = execute([run])[0][3]
     assert rows and all(np.isfinite(r[-1]) for r in rows)
-    last = Run(model, HeNormal(), Data("digits"), networks=2, measure=type(measure)(image=1436))
+    last = Run(
+        model, HeNormal(), data=Data("digits"), networks=2, measure=type(measure)(image=1436)
+    )
     if measure.examples == 5:
         execute([last])  # the very last image, alone
     else:

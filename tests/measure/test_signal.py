@@ -15,7 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from initlab.init import HeNormal, HeUniform, Normal, VarianceScaling, Zeros, initialize
+from initlab.init import HeNormal, HeUniform, Normal, VarianceScaling, initialize, stacked
 from initlab.measure import theory
 from initlab.measure.signal import (
     SecondMoments,
@@ -35,7 +35,7 @@ properties = settings(max_examples=12)
 def sample(model, rule, seed, networks=20_000, bias=None) -> np.ndarray:
     """M_0 … M_d of many networks, in units of M_0."""
     generator = torch.Generator().manual_seed(seed)
-    params = initialize(model.build("meta"), rule, generator, bias=bias or Zeros(), count=networks)
+    params = stacked(model.build("meta"), rule, generator, networks, bias)
     x = random_unit_inputs(networks, model.input_shape, generator)
     return second_moments(model, params, x).numpy()
 
@@ -59,7 +59,7 @@ def test_d1_mean_length(widths, s, nu2, seed):
 def test_d1_a_last_layer_without_relu_gives_twice_as_much():
     model = MLP((30, 30), inputs=30, outputs=30)
     generator = torch.Generator().manual_seed(0)
-    params = initialize(model.build("meta"), HeNormal(), generator, count=5000)
+    params = stacked(model.build("meta"), HeNormal(), generator, 5000)
     x = random_unit_inputs(5000, (30,), generator)
     out = model.forward(params, x).square().mean((-1, -2)).numpy() * 30
     assert z_score(out, 2.0) < 4.5
@@ -92,7 +92,7 @@ def test_d4_residual_step(eta, width, seed):
     generator = torch.Generator().manual_seed(seed)
     x = torch.empty(width).normal_(generator=generator) + 0.5
     model = ResidualMLP(1, width, (eta,))
-    params = initialize(model.build("meta"), HeNormal(), generator, count=20_000)
+    params = stacked(model.build("meta"), HeNormal(), generator, 20_000)
     M = second_moments(model, params, x.unsqueeze(0)).numpy()
     mean, M_0 = float(x.mean()), float(x.square().mean())
     expected = theory.residual_mean_second_moment(M_0, mean, eta)

@@ -131,14 +131,13 @@ def test_dropout_draws_from_seeds_of_the_runs_and_leaves_the_global_generator_al
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_twenty_seeds_through_run_on_two_processes(name, tmp_path, monkeypatch):
+def test_twenty_seeds_through_run_on_two_processes(name, tmp_path):
     case = CASES[name]
     curves = Curves(("train_loss", "test_loss"))
     budget = Budget(epochs=2, batch_size=BATCH)
     runs = grid(
         base(case, budget=budget, curves=curves), init=[AsBuilt(), HeNormal()], seed=range(10)
     )
-    monkeypatch.setattr("initlab.sweep.engine.FEW", 0)
     store = Store(tmp_path / "two")
     two = run(runs, store=store, workers=2)
     here = run(runs, store=Store(tmp_path / "one"), workers=1)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.smoke import NOTEBOOKS, Smoke, once
+from tests.smoke import NOTEBOOKS, PAGES, Smoke, once
 from tests.wait import WAIT
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,8 +29,8 @@ FLAGS += ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
 def site(shared: Path, at_smoke: Callable[[Path], Smoke]) -> Path:
     """The folder of a built site: the one that INITLAB_SITE_DIR names, or one built now.
 
-    A site built here shows chapters run now at the smoke preset, nothing recorded. It is built
-    once, for all processes of the tests.
+    A site built here shows chapters and pages run now, at their least, nothing recorded. It is
+    built once, for all processes of the tests.
     """
     if given := os.environ.get("INITLAB_SITE_DIR"):
         return Path(given).resolve()
@@ -45,10 +45,10 @@ def _build(at_smoke: Callable[[Path], Smoke], tree: Path) -> None:
     shutil.copytree(ROOT / "benchmarks", tree / "benchmarks", ignore=shutil.ignore_patterns("*.py"))
     for name in ("book", "notebooks", "initlab/recorded"):
         shutil.copytree(ROOT / name, tree / name)
-    executed = tree / "_executed" / "notebooks"
-    executed.mkdir(parents=True)
-    for notebook in NOTEBOOKS:
-        shutil.copy(at_smoke(notebook).copy, executed / notebook.name)
+    for notebook in (*NOTEBOOKS, *PAGES):
+        executed = tree / "_executed" / notebook.relative_to(ROOT)
+        executed.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(at_smoke(notebook).copy, executed)
     command = [str(Path(sys.executable).parent / "jupyter-book"), "build", str(tree)]
     command += ["-W", "-n", "--keep-going"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

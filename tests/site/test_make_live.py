@@ -20,6 +20,7 @@ from initlab.live import server as live
 from tests.site.conftest import ROOT, Visit, _Quiet
 from tests.site.sections import BUILT
 from tests.site.servers import AS_ROOT, TOKEN, free_port, running, status
+from tests.smoke import NOTEBOOKS, PAGES
 from tests.wait import PATIENCE, WAIT
 
 pytestmark = pytest.mark.site
@@ -370,8 +371,8 @@ def test_a_static_site_shows_nothing_of_it_and_asks_for_nothing(browser, book):
         plain.shutdown()
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.stem)
-def test_no_chapter_hides_code_from_its_page(path):
+@pytest.mark.parametrize("path", [*NOTEBOOKS, *PAGES], ids=lambda p: p.stem)
+def test_no_notebook_hides_code_from_its_page(path):
     """What a page runs is the code that stands in it."""
     for one in json.loads(path.read_text())["cells"]:
         assert not {"remove-input", "remove-cell"} & set(one["metadata"].get("tags", ()))

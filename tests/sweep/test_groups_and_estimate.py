@@ -8,13 +8,15 @@ from math import ceil
 
 import pandas as pd
 import pytest
+import torch
+from torch import nn
 
 from initlab import sweep
 from initlab.augment import Augment
-from initlab.data import Data, load
-from initlab.init import LSUV, GradInit, HeNormal, MetaInit
+from initlab.data import Data, Tensors, load
+from initlab.init import LSUV, AsBuilt, GradInit, HeNormal, MetaInit
 from initlab.measure import SecondMoments
-from initlab.models import MLP, ResNet9
+from initlab.models import MLP, Network, ResNet9
 from initlab.noise import LabelNoise
 from initlab.spec import key
 from initlab.store import Store
@@ -22,6 +24,7 @@ from initlab.sweep import Run, estimate, grid, groups
 from initlab.sweep.execute import FITTED_ON
 from initlab.sweep.groups import WORTH_SHARING
 from initlab.train import SGD, Adam, AdamW, Budget, Curves
+from initlab.train.choose import Form
 from tests.sweep.test_sweep import LOOK, TRAIN
 
 
@@ -90,6 +93,23 @@ def test_an_estimate_sums_over_kinds_and_needs_no_data(monkeypatch):
     assert str(cost).startswith("10 runs: ")
     with pytest.raises(ValueError, match="there are no runs"):
         estimate([])
+
+
+@pytest.mark.parametrize(("together", "probed"), [(True, 5), (False, 1)])
+def test_a_users_networks_are_timed_as_they_will_be_computed(monkeypatch, together, probed):
+    """All of a group where they are computed as one, else one of them."""
+    module, seen = importlib.import_module("initlab.sweep.estimate"), []
+    monkeypatch.setattr(module, "found", lambda *a: Form(False, together, 2.0))
+
+    def fit(model, params, *args, **options):
+        seen.append(len(params["weight"]))
+
+    monkeypatch.setattr(module, "fit", fit)
+    noise = torch.Generator().manual_seed(0)
+    data = Tensors(train=(torch.randn(64, 3, generator=noise), torch.arange(64) % 2))
+    net = Network(nn.Linear, in_features=3, out_features=2)
+    estimate(grid(Run(net, AsBuilt(), data=data, budget=Budget(epochs=1)), seed=range(5)))
+    assert set(seen) == {probed}
 
 
 def test_augmented_images_of_a_network_that_takes_vectors_are_timed_as_images():

@@ -104,7 +104,7 @@ def test_recorded_results_are_found(tmp_path, monkeypatch):
 
 def test_processes_give_the_same_frame(tmp_path, monkeypatch):
     one = sweep.run(RUNS, store=Store(tmp_path / "one"), workers=1)
-    monkeypatch.setattr(engine, "FEW", 0)  # large enough for processes
+    monkeypatch.setattr(local, "here", None)  # few as they are, two workers are two
     two = sweep.run(RUNS, store=Store(tmp_path / "two"), workers=2)
     pd.testing.assert_frame_equal(values(one), values(two), rtol=1e-5)
 
@@ -201,11 +201,10 @@ class Mortal(Store):
 
 SWEEP = """
 import sys
-from initlab.sweep import engine, run
+from initlab.sweep import run
 from tests.sweep.test_sweep import KILLED, Mortal
 
 if __name__ == "__main__":
-    engine.FEW = 0  # large enough for processes
     store, workers = Mortal(*sys.argv[1:3]), int(sys.argv[3])
     run(KILLED, store=store, recorded=False, workers=workers)
 """

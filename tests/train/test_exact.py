@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from initlab.augment import Augment
 from initlab.data import Data, DataSet, Split, load
-from initlab.init import HeNormal, initialize
+from initlab.init import HeNormal, stacked
 from initlab.models import MLP, ConvNet, ResidualMLP, ResNet9
 from initlab.train import (
     SGD,
@@ -59,7 +59,7 @@ def data(device: str = "cpu") -> DataSet:
 
 def starts(model, count: int, device: str = "cpu") -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(3)
-    return initialize(model.build("meta"), HeNormal(), generator, count=count, device=device)
+    return stacked(model.build("meta"), HeNormal(), generator, count, device=device)
 
 
 def orders(count: int, own: bool) -> list[torch.Generator]:

@@ -36,7 +36,7 @@ def travel(
     model = MLP((width, width), inputs=digits.features)
     fresh = torch.Generator().manual_seed(seed)
     rule = init.GlorotUniform(scale=scale**2)
-    now = init.initialize(model.build("meta"), rule, fresh, count=1)
+    now = init.stacked(model.build("meta"), rule, fresh, 1)
     seen = [now["layer2.weight"].flatten()]
     for last, epoch in pairwise(epochs):
         [outcome] = fit(

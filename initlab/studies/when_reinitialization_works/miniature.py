@@ -32,9 +32,7 @@ def miniature(times: int, wrong: float, seed: int) -> pd.DataFrame:
     digits = load(Data("digits", train=400, test=360, scaling="standard"))
     reader = MLP((48, 48), inputs=digits.features)
     draws = torch.Generator().manual_seed(seed)
-    begin, *fresh = (
-        init.initialize(reader.build("meta"), HE, draws, count=1) for _ in range(times + 1)
-    )
+    begin, *fresh = (init.stacked(reader.build("meta"), HE, draws, 1) for _ in range(times + 1))
 
     def again(rows: torch.Tensor, stage: int) -> dict[str, torch.Tensor]:
         return {name: tensor[rows] for name, tensor in fresh[stage - 1].items()}

@@ -1,8 +1,8 @@
 """Who computes what, when several processes fill one store.
 
-A process tells the others in a file which runs it computes at the moment, and holds a lock of
-the operating system on a second file for as long as it lives. The lock of a killed process is
-free at once, and what it claimed with it: nothing expires and nothing is cleaned up by hand.
+A process holds a lease on the runs that it computes at the moment: it names them in a file, and
+holds a lock of the operating system on a second file for as long as it lives. The lock of a killed
+process is free at once, and its leases with it: nothing expires, nothing is cleaned up by hand.
 """
 
 from __future__ import annotations
@@ -19,19 +19,25 @@ from filelock import FileLock, Timeout
 
 from initlab.store.parts import StoreError
 
-#: Seconds to wait for a process that looks through the claims, which takes milliseconds.
+#: Seconds to wait for a process that looks through the leases, which takes milliseconds.
 PATIENCE = 60.0
 
 
-class Claims:
-    """The runs that one process computes; a context, at whose end none is claimed any more.
+class Leases:
+    """The runs that one process computes; a context, at whose end it gives up all of them.
 
-    `stored` gives the keys that the store holds.
+    Only as good as the locks of the file system: on a network file system whose locks do not reach
+    other machines, two of them may compute the same run, which counts once.
     """
 
     def __init__(self, folder: Path, stored: Callable[[], set[str]]) -> None:
-        """Prepare (nothing is written yet) to claim runs of the store in `folder`."""
-        self._folder = folder / ".claims"
+        """Prepare (nothing is written yet) to lease runs of a store.
+
+        Args:
+            folder: of the store.
+            stored: gives the keys that the store holds.
+        """
+        self._folder = folder / ".leases"
         self._stored = stored
         self._turn = FileLock(self._folder / ".lock", timeout=PATIENCE, thread_local=False)
         self._alive = FileLock(
@@ -40,8 +46,12 @@ class Claims:
         self._told = Path(self._alive.lock_file).with_suffix(".json")
         self._held: set[str] = set()
 
-    def __enter__(self) -> Claims:
-        """Lock this process's file. Raises `StoreError` when the store cannot be written."""
+    def __enter__(self) -> Leases:
+        """Lock this process's file.
+
+        Raises:
+            StoreError: when the store cannot be written.
+        """
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with self._turn:
@@ -56,16 +66,23 @@ class Claims:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Give up every claim."""
+        """Give up every lease."""
         with suppress(OSError), self._turn:
             self._alive.release()
             self._remove(Path(self._alive.lock_file))
 
     def take(self, keys: Iterable[str]) -> set[str]:
-        """Those of `keys` that are this process's to compute from now on: neither stored, nor
-        claimed by a process that lives, nor taken before. Never waits for another's results.
+        """Take a lease on every run that is free. Never waits for another's results.
 
-        Raises `StoreError` when the claim cannot be written.
+        Args:
+            keys: of runs that are wanted.
+
+        Returns:
+            Those that are this process's to compute from now on: neither stored, nor leased to a
+            process that lives, nor taken before.
+
+        Raises:
+            StoreError: when the lease cannot be written.
         """
         try:
             with self._turn:
@@ -73,13 +90,20 @@ class Claims:
                 self._tell(self._held | free)
         except OSError as error:
             raise self._refused(error) from error
-        # Looked up last: whoever held a claim until now has stored its results before it let go.
+        # Looked up last: whoever held a lease until now has stored its results before it let go.
         known = self._stored() & free
         self.release(known)
         return free - known
 
     def release(self, keys: Iterable[str]) -> None:
-        """Give up the claim on runs, after their results were stored."""
+        """Give up the leases on runs, after their results were stored.
+
+        Args:
+            keys: of these runs.
+
+        Raises:
+            StoreError: when that cannot be written.
+        """
         try:
             self._tell(self._held.difference(keys))
         except OSError as error:
@@ -94,7 +118,7 @@ class Claims:
         self._held = keys
 
     def _others(self) -> set[str]:
-        claimed: set[str] = set()
+        leased: set[str] = set()
         for path in self._folder.glob("*.lock"):
             if path.name in (".lock", Path(self._alive.lock_file).name):
                 continue
@@ -104,8 +128,8 @@ class Claims:
                 self._remove(path)
             except Timeout:
                 with suppress(FileNotFoundError):
-                    claimed |= set(json.loads(path.with_suffix(".json").read_text("utf8")))
-        return claimed
+                    leased |= set(json.loads(path.with_suffix(".json").read_text("utf8")))
+        return leased
 
     @staticmethod
     def _remove(lock: Path) -> None:
@@ -116,6 +140,6 @@ class Claims:
 
     def _refused(self, error: OSError) -> StoreError:
         return StoreError(
-            f"cannot claim runs in {self._folder}: {error.strerror or error}. What was stored "
-            "before is safe. Make the folder writable or choose another with INITLAB_STORE."
+            f"cannot lease runs in {self._folder}: {error.strerror or error}. What was stored "
+            "before is safe. Choose a folder that can be written and locked, with INITLAB_STORE."
         )

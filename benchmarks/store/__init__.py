@@ -1,0 +1,1 @@
+"""The package's store beside two in an SQLite database: speed, room, and what is promised."""
