@@ -35,7 +35,7 @@ from benchmarks.parts import parts
 from benchmarks.peers import Peer, UnavailableError, peers
 from benchmarks.plan import plan
 from initlab.devices import present
-from initlab.train import compiled
+from initlab.train import native
 
 #: What a complete run on a device replaces.
 TARGETS = {
@@ -218,10 +218,10 @@ def main(arguments: list[str] | None = None) -> None:
         for row in result["growth"]:
             print(f"{row['networks']:6d} networks: {row['seconds_per_network']:.2g} s each")
     if not given.only and given.device == "cpu":
-        if not compiled.available():
+        if not native.available():
             print("No C compiler: the parts of a step, which the book shows, are not measured.")
         cases = [c for letter in AGAINST_PEAK for c in orders(CASES[letter])]
-        for case in cases if compiled.available() else []:
+        for case in cases if native.available() else []:
             result["parts"].append(parts(smaller(case) if given.quick else case, given.rounds))
         result["memory"] = memory()
         result["cluster"] = cluster()

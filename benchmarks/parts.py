@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.cases import Training
 from benchmarks.ours import Ours
-from initlab.train import compiled
+from initlab.train import native
 
 PRODUCTS = "matrix products, and the weights' update in them"
 STEP = "batch, biases, activations, loss"
@@ -24,15 +24,15 @@ REST = "Python around the step"
 def parts(case: Training, rounds: int) -> dict[str, Any]:
     """Milliseconds of each part of a step of the networks that one of two threads trains.
 
-    For compiled steps: see `initlab.train.compiled`.
+    For native steps: see `initlab.train.native`.
     """
     case = case.of(max(1, case.networks // 2))
     run, threads = Ours().prepare(case), torch.get_num_threads()
     # What each round times: all of it, and with parts that do nothing.
     ways: tuple[Callable[[], AbstractContextManager[Any]], ...] = (
         nullcontext,
-        lambda: patch.object(compiled, "_sgemm", _nothing),
-        lambda: patch.object(compiled.Steps, "__call__", lambda steps, *_: steps.losses),
+        lambda: patch.object(native, "_sgemm", _nothing),
+        lambda: patch.object(native.Steps, "__call__", lambda steps, *_: steps.losses),
     )
     torch.set_num_threads(1)
     try:

@@ -57,6 +57,7 @@ _HOME = {
     "fit": "train",
     "grid": "sweep",
     "initialize": "init",
+    "diagnose": "measure.inspection",
     "inspect": "measure.inspection",
     "load": "data",
     "reinitialize": "reinit",

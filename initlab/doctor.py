@@ -39,7 +39,7 @@ def examine() -> dict[str, Any]:
     """
     import torch
 
-    from initlab.train import compiled
+    from initlab.train import native
 
     packages = {name: _version(name) for name in PACKAGES}
     return {
@@ -48,8 +48,8 @@ def examine() -> dict[str, Any]:
         "cores": _cores(),
         "threads": torch.get_num_threads(),
         "memory_gb": _memory(),
-        "compiler": compiled.compiler(),
-        "compiled": compiled.available(),
+        "compiler": native.compiler(),
+        "compiled": native.available(),
         "extras": {name: _version(name) for name in EXTRAS},
         "data": {name: files.look(name).state for name in files.ABOUT},
         "data_folder": str(files.root()),

@@ -10,8 +10,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import warnings
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, wraps
 from math import isfinite
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, dataclass_transform, get_args, get_origin, get_type_hints
@@ -24,7 +25,7 @@ _ATOMS = (NoneType, str, bool, int, float)
 T = TypeVar("T")
 
 
-@dataclass_transform(frozen_default=True)
+@dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
 def spec(cls: type[T]) -> type[T]:
     """Make `cls` a frozen dataclass that `to_plain` and `from_plain` know by its name.
 
@@ -57,6 +58,38 @@ def spec(cls: type[T]) -> type[T]:
             )
         _TYPES[cls.__name__] = frozen
     return frozen
+
+
+def renamed(**now: str) -> Callable[[type[T]], type[T]]:
+    """Let a spec be made by the names that its fields had before, with a `DeprecationWarning`.
+
+    Args:
+        **now: Old name → new name.
+
+    Returns:
+        A decorator, to stand above `spec`.
+    """
+
+    def decorate(cls: type[T]) -> type[T]:
+        made: Any = cls
+        init = made.__init__
+
+        @wraps(init)
+        def translated(self: Any, *given: Any, **fields: Any) -> None:
+            for old in now.keys() & fields.keys():
+                if now[old] in fields:
+                    raise TypeError(f"{cls.__name__}: {old} is {now[old]}; give one of them")
+                warnings.warn(
+                    f"{cls.__name__}: {old} is called {now[old]}", DeprecationWarning, stacklevel=2
+                )
+                fields[now[old]] = fields.pop(old)
+            init(self, *given, **fields)
+
+        made.__init__ = translated
+        made._renamed = now
+        return cls
+
+    return decorate
 
 
 def is_spec(value: Any) -> bool:
@@ -155,6 +188,8 @@ def to_plain(value: Any) -> Any:
 def _said(value: Any) -> Iterator[tuple[str, Any]]:
     """The fields of a spec that are not at their default."""
     for field in _fields(type(value)):  # type: ignore[arg-type]
+        if not field.compare:  # it decides nothing
+            continue
         here = getattr(value, field.name)
         if isinstance(here, int) and field.type == "float":
             here = float(here)  # HeNormal(scale=4) and HeNormal(scale=4.0) are one value
@@ -173,6 +208,8 @@ def from_plain(plain: Any) -> Any:
     if isinstance(plain, dict):
         fields = dict(plain)
         name = fields.pop("type", None)
+        before: dict[str, str] = getattr(_TYPES.get(name), "_renamed", {})
+        fields = {before.get(field, field): value for field, value in fields.items()}
         if name not in _TYPES:
             raise ValueError(
                 f"unknown spec {name!r}; this version knows {', '.join(sorted(_TYPES))}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import field
 from typing import Any, Protocol, TypeAlias
 from weakref import WeakValueDictionary
 
@@ -55,11 +56,11 @@ class Tensors:
     (6, 2, (3,))
     """
 
-    name: str
     content: str
     train: int
     val: int
     test: int
+    name: str = field(default="tensors", compare=False)
 
     def __init__(
         self,
@@ -94,14 +95,14 @@ class Tensors:
     def _set(self, name: str, content: str, held: _Held | None, **counts: int) -> None:
         if held is not None:
             counts = {s: len(held.splits[s][1]) if s in held.splits else 0 for s in SPLITS}
-        for field, value in {"name": name, "content": content, **counts, "_held": held}.items():
-            object.__setattr__(self, field, value)
+        for part, value in {"name": name, "content": content, **counts, "_held": held}.items():
+            object.__setattr__(self, part, value)
 
     @classmethod
-    def from_fields(cls, name: str, content: str, train: int, val: int, test: int) -> Tensors:
+    def from_fields(cls, content: str, train: int, val: int, test: int) -> Tensors:
         """The value with these fields, and its tensors where their content is known."""
         made = object.__new__(cls)
-        made._set(name, content, _KNOWN.get(content), train=train, val=val, test=test)
+        made._set("tensors", content, _KNOWN.get(content), train=train, val=val, test=test)
         return made
 
     @classmethod

@@ -40,12 +40,12 @@ class Verified:
     rounding: int = 0
 
 
-def apart(recorded: ArrayLike, again: ArrayLike) -> NDArray[np.float64]:
+def relative_difference(recorded: ArrayLike, again: ArrayLike) -> NDArray[np.float64]:
     """Relative differences: of the larger value, 1 where only one of two is a finite number, and 0
     where neither is.
 
     >>> nothing, infinite = float("nan"), float("inf")
-    >>> apart([2.0, 0.0, nothing, 1.0], [1.0, 0.0, infinite, nothing]).tolist()
+    >>> relative_difference([2.0, 0.0, nothing, 1.0], [1.0, 0.0, infinite, nothing]).tolist()
     [0.5, 0.0, 0.0, 1.0]
     """
     a, b = np.asarray(recorded, dtype=float), np.asarray(again, dtype=float)
@@ -104,7 +104,7 @@ def _away(one: pd.Series, other: pd.Series) -> pd.Series:
     a, b = one.reindex(index), other.reindex(index)
     missing = a.isna() & np.isinf(b) & ~index.isin(one.index)
     missing |= b.isna() & np.isinf(a) & ~index.isin(other.index)
-    return pd.Series(apart(a, b), index).mask(missing, 1.0)
+    return pd.Series(relative_difference(a, b), index).mask(missing, 1.0)
 
 
 def _rounding(away: pd.Series, controls: list[pd.Series]) -> NDArray[np.bool_]:

@@ -32,7 +32,7 @@ from initlab.init import (
 from initlab.live import Live
 from initlab.measure import Correlation, SecondMoments, Signal, meanfield, theory
 from initlab.measure.coordinates import coordinate_check
-from initlab.measure.inspection import inspect
+from initlab.measure.inspection import diagnose
 from initlab.measure.layers import units
 from initlab.models import MLP, ConvNet, ResidualMLP
 from initlab.notebook import value
@@ -168,17 +168,17 @@ PYTHON = {
     "a c": (lambda: meanfield.c_star("relu", INF), ValueError, "sigma_w must be a standard dev"),
     "no edge": (lambda: meanfield.edge_of_chaos(torch.zeros_like), ValueError, "no edge of chaos"),
     "inspected parts": (
-        lambda: inspect(LINEAR, HeNormal(), (PAIR, PAIR), parts=["hesian"]),
+        lambda: diagnose(LINEAR, HeNormal(), (PAIR, PAIR), parts=["hesian"]),
         ValueError,
         "unknown part hesian; known: layers, units, jacobian",
     ),
     "inspected batch": (
-        lambda: inspect(LINEAR, HeNormal(), PAIR),
+        lambda: diagnose(LINEAR, HeNormal(), PAIR),
         ValueError,
         "batch must be a pair of tensors (inputs, targets), not Tensor",
     ),
     "inspected copies": (
-        lambda: inspect(LINEAR, None, (PAIR, PAIR), networks=3),
+        lambda: diagnose(LINEAR, None, (PAIR, PAIR), networks=3),
         ValueError,
         "and 1 where no rule draws them, not 3",
     ),
@@ -214,7 +214,11 @@ PYTHON = {
     "no rate": (lambda: SGD(lr=NAN), ValueError, "lr must be a finite number, not nan"),
     "no epochs": (lambda: Budget(epochs=0), ValueError, "epochs must be ≥ 1, not 0"),
     "no batch": (lambda: Budget(batch_size=0), ValueError, "batch_size must be ≥ 1, not 0"),
-    "a per cent": (lambda: Budget(target=90), ValueError, "accuracy in (0, 1], not 90"),
+    "a per cent": (
+        lambda: Budget(target_test_accuracy=90),
+        ValueError,
+        "accuracy in (0, 1], not 90",
+    ),
     "a resolution": (lambda: Budget(resolution=0), ValueError, "resolution must be > 0, not 0"),
     "an idle run": (lambda: Run(MODEL, HeNormal()), ValueError, "either a budget (it trains) or a"),
     "without data": (

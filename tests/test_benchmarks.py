@@ -23,7 +23,7 @@ from benchmarks.peers import UnavailableError, peers
 from benchmarks.peers.loop import Tensors
 from benchmarks.peers.torch_func import Compiled
 from initlab.models import MLP
-from initlab.train import compiled
+from initlab.train import native
 
 EVERYONE = [Ours(), *peers()[0]]
 TRAININGS = [case for case in CASES.values() if isinstance(case, Training)]
@@ -238,7 +238,7 @@ def test_growth_is_per_network():
     assert all(row["spread"][0] <= row["seconds_per_network"] for row in rows)
 
 
-@pytest.mark.skipif(not compiled.available(), reason="no C compiler on this machine")
+@pytest.mark.skipif(not native.available(), reason="no C compiler on this machine")
 @pytest.mark.parametrize("order", ORDERS)
 def test_every_part_of_a_step_is_found(order):
     threads = torch.get_num_threads()

@@ -91,7 +91,7 @@ def test_imports_point_down(name):
 
 
 #: What makes graphs, serves the book or is papermill's may need an extra from its first line.
-WITH_EXTRAS = {"initlab.live." + name for name in ("trace", "join", "graphs", "server")}
+WITH_EXTRAS = {"initlab.live." + name for name in ("trace", "onnx_merge", "graphs", "server")}
 WITH_EXTRAS.add("initlab.execution")
 EXTRAS = ("torchvision", "onnx", "onnxscript", "papermill", "yaml", "jupyter_server", "ray", "jax")
 

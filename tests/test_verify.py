@@ -13,7 +13,7 @@ from initlab.models import MLP
 from initlab.spec import key
 from initlab.store import RECORDED, SCHEMA, Store, parts
 from initlab.train import SGD, Budget, Curves
-from initlab.verify import apart, verify
+from initlab.verify import relative_difference, verify
 from tests.sweep.test_sweep import LOOK, RUNS, TRAIN
 
 
@@ -162,7 +162,12 @@ def test_runs_differ_by_seed_only():
     [(_, _, _, two)] = sweep.execute([replace(LOOK, seed=99)])
     pairs = list(zip(one, two, strict=True))
     assert (
-        sum(apart(a[4], b[4]) <= 1e-3 for a, b in pairs if a[3] == "second_moment" and a[1] > 0) < 3
+        sum(
+            relative_difference(a[4], b[4]) <= 1e-3
+            for a, b in pairs
+            if a[3] == "second_moment" and a[1] > 0
+        )
+        < 3
     )
 
 

@@ -12,14 +12,15 @@ from initlab.init.fans import Fans, derivative_gain, fans, gain, gaussian_mean
 from initlab.init.fitted import LSUV, DataDependent, Whitening
 from initlab.init.functional import check_batch
 from initlab.init.gradinit import GradInit
-from initlab.init.identities import DeltaOrthogonal, Dirac, Sparse, ZerO
-from initlab.init.identity import IDInit, PaddedIdentity
+from initlab.init.identity import DeltaOrthogonal, Dirac, Sparse, ZerO
+from initlab.init.idinit import IDInit, PaddedIdentity
 from initlab.init.mup import MuP, param_groups
 from initlab.init.plan import describe, plan
 from initlab.init.quotient import MetaInit, gradient_quotient
 from initlab.init.random import Constant, Normal, Ones, TruncatedNormal, Uniform, Zeros
 from initlab.init.residual import Fixup, ResidualScaling, ReZero, SkipInit, ZeroGamma
-from initlab.init.scaling import (
+from initlab.init.structured import Orthogonal
+from initlab.init.variance_scaling import (
     ForActivation,
     GlorotNormal,
     GlorotTruncated,
@@ -35,7 +36,6 @@ from initlab.init.scaling import (
     TorchDefault,
     VarianceScaling,
 )
-from initlab.init.structured import Orthogonal
 from initlab.init.weightnorm import FixedLength, WeightNorm, WeightNormData
 from initlab.precision import precision
 

@@ -10,8 +10,8 @@ from torch import nn
 from initlab.init.contract import Part, Rule, Scheme, check_number
 from initlab.init.fans import CONVS, NORMS, TRANSPOSED, WEIGHTED
 from initlab.init.plan import plan
-from initlab.init.scaled import Scaled
-from initlab.init.scaling import HeNormal
+from initlab.init.variance_scaling import HeNormal
+from initlab.init.wrappers import Scaled
 from initlab.spec import spec
 
 #: Kinds of layer by name.

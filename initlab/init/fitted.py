@@ -12,8 +12,8 @@ from initlab.init.contract import Rule, Scheme
 from initlab.init.fans import Fans
 from initlab.init.functional import Call, FunctionalModule, Seen, check_batch, seeded
 from initlab.init.plan import plan
-from initlab.init.scaling import HeNormal
 from initlab.init.structured import Orthogonal
+from initlab.init.variance_scaling import HeNormal
 from initlab.spec import spec
 
 

@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from initlab.init.contract import Rule, Scheme, check_number
 from initlab.init.functional import FunctionalModule, batch_loss, check_batch, seeded
 from initlab.init.plan import plan
-from initlab.init.scaling import HeNormal
+from initlab.init.variance_scaling import HeNormal
 from initlab.spec import spec
 
 #: Directions of the first step: (what is stepped along, norm that the bound is on).

@@ -1,100 +1,157 @@
-"""IDInit: every layer passes on what it gets, whatever its shape."""
+"""Rules that start every layer as an identity, as far as its shape allows."""
 
 from __future__ import annotations
 
-from math import prod
+from math import ceil, log2, prod
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from initlab.init.branches import branches
-from initlab.init.contract import Part, Rule, Scheme, check_number
+from initlab.init.contract import Gained, Rule, check_number
 from initlab.init.fans import Fans
-from initlab.init.plan import plan
+from initlab.init.structured import Orthogonal
 from initlab.spec import spec
 
 
-@spec
-class PaddedIdentity(Rule):
-    """Every unit copies one input: W_mn = `tau` if m ≡ n (mod fan-in), else 0.
+def centred(matrix: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Matrices (count, out, in) as kernels (count, *shape): at the centre tap, zero elsewhere."""
+    centre = 0
+    for k in shape[2:]:
+        centre = centre * k + k // 2
+    kernel = matrix.new_zeros(len(matrix), *shape[:2], prod(shape[2:]))
+    kernel[..., centre] = matrix
+    return kernel.reshape(len(matrix), *shape)
 
-    A layer that widens repeats the identity instead of leaving units without input, so that its
-    rank is full. The weight is read as a matrix (outputs, inputs · kernel): units of a convolution
-    copy one tap each, first all those of the first channel. It draws nothing. For what of this is
-    in the paper see `IDInit`.
+
+def _matrix_shape(what: str, shape: tuple[int, ...]) -> tuple[int, int]:
+    if len(shape) < 2:
+        raise ValueError(f"{what} needs a matrix or a kernel, not a weight of shape {shape}")
+    return shape[0], shape[1]
+
+
+@spec
+class Dirac(Gained):
+    """`gain` times the identity; for a convolution at its centre tap, so that images pass.
+
+    Unit m copies input m mod n of the n that it sees: of a grouped convolution that keeps the
+    number of channels, each group is an identity. A layer that narrows drops the last inputs.
     """
 
-    tau: float = 1.0
-    name: ClassVar[str] = "Padded identity"
+    name: ClassVar[str] = "Dirac"
     states: ClassVar[str] = "fixed"
-    source: ClassVar[str] = "pan_2025"
-    formula: ClassVar[str] = r"W_{mn} = \tau \,[\, m \equiv n \!\!\pmod{n_{in}} \,]"
-    preserves: ClassVar[str] = "the inputs that it copies, exactly"
-    use: ClassVar[str] = "A part of IDInit."
-    note: ClassVar[str] = "See IDInit."
+    source: ClassVar[str] = "zagoruyko_2017"
+    note: ClassVar[str] = (
+        "There the identity is part of the parameterization, diag(a) I + W; here it is only the "
+        "start, as in PyTorch's `dirac_`."
+    )
+    formula: ClassVar[str] = r"W_{ij} = g\,\delta_{ij}, \text{ at the centre of a kernel}"
+    preserves: ClassVar[str] = "its input, exactly"
+    use: ClassVar[str] = "Layers that should do nothing at first."
 
-    def __post_init__(self) -> None:
-        """Refuse what is no finite number."""
-        check_number("tau", self.tau, negative=True)
+    def stack(self, fans, shape, generator, count) -> Tensor:
+        """See `Rule.stack`; draws nothing. Raises `ValueError` for a shape that is no matrix."""
+        out, into = _matrix_shape(self.name, shape)
+        eye = self.gain * torch.eye(into)[torch.arange(out) % into]
+        return centred(eye.expand(count, -1, -1), shape)
+
+    def variance(self, fans: Fans) -> float:
+        """gain²/fan-in: the mean square of the entries."""
+        return self.gain**2 / fans.fan_in
+
+
+@spec
+class ZerO(Rule):
+    """Zhao et al. 2022: identities, and Hadamard's matrix where a layer widens. Nothing is drawn.
+
+    W = 2^(−(m−1)/2) · I* H_m I* with m = ⌈log₂ out⌉ and partial identities I*, where there are more
+    outputs than inputs, else the partial identity. Kernels have it at their centre.
+    """
+
+    name: ClassVar[str] = "ZerO"
+    states: ClassVar[str] = "fixed"
+    source: ClassVar[str] = "zhao_2022"
+    formula: ClassVar[str] = r"W = 2^{-(m-1)/2}\, I^* H_m I^*,\; m = \lceil \log_2 n_{out} \rceil"
+    preserves: ClassVar[str] = "its input, up to a factor, without a random number"
+    use: ClassVar[str] = "Networks that must start the same everywhere."
+
+    def stack(self, fans, shape, generator, count) -> Tensor:
+        """See `Rule.stack`; draws nothing. Raises `ValueError` for a shape that is no matrix."""
+        out, into = _matrix_shape(self.name, shape)
+        if out <= into:
+            return centred(torch.eye(out, into).expand(count, -1, -1), shape)
+        m = ceil(log2(out))
+        hadamard = torch.ones(1, 1)
+        for _ in range(m):
+            hadamard = torch.cat(
+                [torch.cat([hadamard] * 2, 1), torch.cat([hadamard, -hadamard], 1)]
+            )
+        matrix = 2 ** (-(m - 1) / 2) * hadamard[:out, :into]
+        return centred(matrix.expand(count, -1, -1), shape)
+
+    def variance(self, fans: Fans) -> float:
+        """Mean square of the entries of a dense layer."""
+        into, out = fans
+        return 1 / into if out <= into else 2 ** (1 - ceil(log2(out)))
+
+
+@spec
+class DeltaOrthogonal(Gained):
+    """`gain` times an orthogonal matrix at the centre of a kernel (Xiao et al. 2018).
+
+    With at least as many outputs as inputs the convolution keeps the norm of every image (with
+    stride 1, and away from nothing: only the centre tap is not zero).
+    """
+
+    name: ClassVar[str] = "Delta-orthogonal"
+    states: ClassVar[str] = "isometry"
+    source: ClassVar[str] = "xiao_2018"
+    formula: ClassVar[str] = r"W_{\text{centre}} = g\,Q,\; Q^\top Q = I"
+    preserves: ClassVar[str] = "the norm of every image, exactly, in a linear network"
+    use: ClassVar[str] = "Very deep plain convolutional networks."
 
     def stack(self, fans, shape, generator, count) -> Tensor:
         """See `Rule.stack`; raises `ValueError` for a shape that is no matrix."""
-        if len(shape) < 2:
-            raise ValueError(f"an identity needs two or more dimensions, not {shape}")
-        rows, columns = shape[0], prod(shape[1:])
-        copied = torch.arange(rows) % columns
-        matrix = self.tau * (copied.unsqueeze(1) == torch.arange(columns)).float()
-        return matrix.reshape(shape).expand(count, *shape).clone()
+        matrix = _matrix_shape(self.name, shape)
+        return centred(Orthogonal(self.gain).stack(fans, matrix, generator, count), shape)
 
     def variance(self, fans: Fans) -> float:
-        """tau²/fan-in: the mean square of the entries."""
-        return self.tau**2 / fans.fan_in
+        """gain²/max(fans): the mean square of the entries of a dense layer or a whole kernel."""
+        return self.gain**2 / max(fans)
 
 
 @spec
-class IDInit(Scheme):
-    """Padded identities everywhere; in the last layer of a residual branch almost zero ones.
+class Sparse(Rule):
+    """`incoming` normal weights for each unit, and zeros (Martens 2010)."""
 
-    Pan et al. 2025: `tau` on the main path and inside branches, `epsilon` instead of zero in the
-    last layer of each branch, so that its units are not dead. Nothing is random.
-
-    Checked against the paper's abstract and the caption of its Figure 3, which is what could be
-    seen of it: identities on both paths, padded where a weight is not square; a small number in
-    place of zeros; τ = 1 and ε = 10⁻⁶; convolutions "patch-maintain". Our reading, not checked
-    against its equations or its code: the padding as m ≡ n modulo the fan-in, the order in which a
-    kernel's taps are copied, and ε on the whole padded identity of a branch's last layer. The paper
-    is said to loosen the identity of convolutions by a little noise as well; that is left out.
-    """
-
-    tau: float = 1.0
-    epsilon: float = 1e-6
-
-    name: ClassVar[str] = "IDInit"
-    source: ClassVar[str] = "pan_2025"
+    incoming: int = 15
+    std: float = 1.0
+    name: ClassVar[str] = "Sparse"
+    source: ClassVar[str] = "martens_2010"
     formula: ClassVar[str] = (
-        r"W_{mn} = \tau \,[\, m \equiv n \,],"
-        r" \quad \text{last of a branch: } \epsilon \,[\, m \equiv n \,]"
+        r"k \text{ of the } W_{ij} \text{ of each } i \sim \mathcal{N}(0, \sigma^2)"
     )
-    preserves: ClassVar[str] = "the signal: layers and blocks start as the identity"
-    use: ClassVar[str] = "Residual networks trained with momentum; plain ones of one width."
-    note: ClassVar[str] = (
-        "Checked against the paper's abstract and the caption of its Figure 3: identities on both "
-        "paths, padded where a weight is not square, a small number in place of zeros, τ = 1 and "
-        "ε = 10⁻⁶. Our reading, not checked against its equations or code: padding by the "
-        "congruence, the order in which taps of a kernel are copied, ε on the whole last layer of "
-        "a branch, and no noise."
-    )
+    preserves: ClassVar[str] = "the second moment at any width, with k σ² as the gain"
+    use: ClassVar[str] = "Wide layers whose units should differ."
 
     def __post_init__(self) -> None:
-        """Refuse what is no finite number."""
-        check_number("tau", self.tau, negative=True)
-        check_number("epsilon", self.epsilon)
+        """Refuse what is no number of weights and no standard deviation."""
+        check_number("std", self.std)
+        if self.incoming < 1:
+            raise ValueError(f"incoming must be ≥ 1, not {self.incoming}")
 
-    def plan(self, module):
-        """See `Scheme.plan`."""
-        parts = plan(module, PaddedIdentity(self.tau))
-        for branch in branches(module):
-            last = branch.weights[-1]
-            parts[last] = Part(PaddedIdentity(self.epsilon), parts[last].fans)
-        return parts
+    def stack(self, fans, shape, generator, count) -> Tensor:
+        """See `Rule.stack`; raises `ValueError` for a shape that is no matrix."""
+        _matrix_shape(self.name, shape)
+        drawn = torch.empty(count, *shape).normal_(0, self.std, generator=generator)
+        flat = drawn.flatten(2)
+        order = torch.empty(flat.shape).uniform_(generator=generator).argsort(-1).argsort(-1)
+        kept = max(1, round(self._share(fans) * flat.shape[-1]))
+        return (flat * (order < kept)).reshape(count, *shape)
+
+    def _share(self, fans: Fans) -> float:
+        return min(1.0, self.incoming / fans.fan_in)
+
+    def variance(self, fans: Fans) -> float:
+        """std² times the share of weights that are not zero."""
+        return self.std**2 * self._share(fans)

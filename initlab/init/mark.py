@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from initlab.init.contract import Part, Rule, Scheme
 from initlab.init.fans import Fans
 from initlab.init.plan import plan
-from initlab.init.scaling import GlorotUniform
+from initlab.init.variance_scaling import GlorotUniform
 from initlab.spec import spec
 
 #: The letter a on a grid; the strokes are what is kept.

@@ -11,8 +11,8 @@ from torch import nn
 from initlab.init.contract import Part, Rule, Scheme
 from initlab.init.fans import WEIGHTED
 from initlab.init.plan import plan
-from initlab.init.scaled import Scaled
-from initlab.init.scaling import HeNormal
+from initlab.init.variance_scaling import HeNormal
+from initlab.init.wrappers import Scaled
 from initlab.spec import spec
 
 OPTIMIZERS = ("sgd", "adam")

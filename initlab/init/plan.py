@@ -10,7 +10,7 @@ from torch import nn
 from initlab.init.contract import Part, Rule, Scheme
 from initlab.init.fans import NORMS, WEIGHTED, Fans, fans
 from initlab.init.random import Constant, Zeros
-from initlab.init.scaled import Blank, Stacked
+from initlab.init.wrappers import Blank, Stacked
 from initlab.models.blocks import Multiplier
 
 #: Modules that multiply by `weight` and add `bias`: at first one and zero.

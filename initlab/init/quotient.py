@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 from initlab.init.contract import Rule, Scheme, check_number
 from initlab.init.functional import FunctionalModule, batch_loss, check_batch, seeded
 from initlab.init.plan import plan
-from initlab.init.scaling import HeNormal
+from initlab.init.variance_scaling import HeNormal
 from initlab.spec import spec
 
 

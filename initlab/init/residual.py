@@ -11,8 +11,8 @@ from initlab.init.contract import Part, Rule, Scheme, check_number
 from initlab.init.fans import WEIGHTED, Fans
 from initlab.init.plan import plan
 from initlab.init.random import Constant, Zeros
-from initlab.init.scaled import Scaled
-from initlab.init.scaling import GlorotUniform, HeNormal
+from initlab.init.variance_scaling import GlorotUniform, HeNormal
+from initlab.init.wrappers import Scaled
 from initlab.spec import spec
 
 #: Functions with f(c x) = c f(x) for c ≥ 0: a factor before them is a factor behind them.

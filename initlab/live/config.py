@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
+from initlab.live.initializers import NAMES
 from initlab.live.network import ACTIVATIONS, KINDS
 from initlab.live.samples import SETS
-from initlab.live.start import NAMES
 from initlab.live.steps import STATES
 from initlab.spec import spec
 

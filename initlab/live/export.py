@@ -21,8 +21,8 @@ PACKAGE = Path(__file__).parent.parent
 SOURCES = (
     *("spec.py", "data.py", "noise.py", "init/*.py", "models/*.py", "train/loss/*.py"),
     *("train/optim/*.py", "reinit/*.py", "packaged/fashion_mnist.npz"),
-    *(f"live/{name}.py" for name in ("counter", "start", "network", "steps", "samples")),
-    *(f"live/{name}.py" for name in ("trace", "join", "graphs", "export")),
+    *(f"live/{name}.py" for name in ("prng", "initializers", "network", "steps", "samples")),
+    *(f"live/{name}.py" for name in ("trace", "onnx_merge", "graphs", "export")),
 )
 #: Packages whose version may change a graph.
 MADE_BY = ("torch", "onnx", "onnxscript", "numpy", "scikit-learn")
@@ -60,7 +60,7 @@ def export(folder: Path) -> None:
 
     Raises `ModuleNotFoundError` without onnx and onnxscript, which `initlab[book]` brings.
     """
-    from initlab.live import graphs, network, samples, start, steps
+    from initlab.live import graphs, initializers, network, samples, steps
 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "manifest.json").unlink(missing_ok=True)
@@ -73,7 +73,9 @@ def export(folder: Path) -> None:
         for name, model in graphs.assembled(_parts())
     }
     # A rule that is a multiple of another one shares its graph.
-    rules = {f"init_{name}": made[f"init_{start.drawn(name)}"] for name in start.NAMES}
+    rules = {
+        f"init_{name}": made[f"init_{initializers.drawn(name)}"] for name in initializers.NAMES
+    }
     manifest = {
         "graphs": made | rules,
         **described(),
@@ -103,14 +105,14 @@ def _parts() -> dict[str, Any]:
 def described() -> dict[str, Any]:
     """What the manifest says of activations and rules: their names, labels and gains."""
     from initlab.init import RULES
-    from initlab.live import network, start
+    from initlab.live import initializers, network
 
     return {
         "activations": list(network.ACTIVATIONS),
-        "rules": {name: RULES[name].label for name in start.NAMES},
+        "rules": {name: RULES[name].label for name in initializers.NAMES},
         "gains": {
-            name: {phi: start.factor(name, phi) for phi in network.ACTIVATIONS}
-            for name in start.NAMES
+            name: {phi: initializers.factor(name, phi) for phi in network.ACTIVATIONS}
+            for name in initializers.NAMES
         },
     }
 

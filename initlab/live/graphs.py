@@ -15,8 +15,8 @@ import onnx
 import torch
 from torch import Tensor
 
-from initlab.live import network, start, steps
-from initlab.live.join import joined, repeated
+from initlab.live import initializers, network, steps
+from initlab.live.onnx_merge import joined, repeated
 from initlab.live.trace import Inputs, graph
 
 #: Sizes of the examples. All differ, since the tracer takes equal ones for one and the same.
@@ -124,10 +124,10 @@ def evaluation(phi: str, norm: bool) -> Traced:
 
 
 def beginning(rule: str) -> Traced:
-    """See `start.initialize`; `rule` is one that is drawn."""
+    """See `initializers.initialize`; `rule` is one that is drawn."""
 
     def function(*given: Tensor) -> tuple[Tensor, ...]:
-        return start.initialize(rule, given[:6], *given[6:])
+        return initializers.initialize(rule, given[:6], *given[6:])
 
     inputs = _six("like_") | {"seeds": (torch.arange(_R), ("R",))}
     return Traced(function, inputs | _numbers("scales") | _scalars("gain"), network.NAMES)
@@ -173,7 +173,7 @@ PARTS = (
     *(f"gradient_{kind}" for kind in KINDS),
     *(f"update_{optimizer}" for optimizer in steps.STATES),
     *(f"evaluate_{kind}" for kind in KINDS),
-    *(f"init_{name}" for name in dict.fromkeys(map(start.drawn, start.NAMES))),
+    *(f"init_{name}" for name in dict.fromkeys(map(initializers.drawn, initializers.NAMES))),
     *("mix", "displacement"),
 )
 

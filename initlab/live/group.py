@@ -11,7 +11,7 @@ from time import monotonic
 import torch
 from torch import Tensor
 
-from initlab.live import network, start, steps
+from initlab.live import initializers, network, steps
 from initlab.live.config import Config
 from initlab.live.samples import CLASSES, samples
 
@@ -58,9 +58,9 @@ class Group:
             own = [
                 t.index_select(axis, torch.tensor(rows)) for t, axis in zip(like, AXES, strict=True)
             ]
-            gain = torch.tensor(start.factor(rule, config.activation))
-            made = start.initialize(
-                start.drawn(rule), own, seeds[rows], self.numbers("scale")[rows], gain
+            gain = torch.tensor(initializers.factor(rule, config.activation))
+            made = initializers.initialize(
+                initializers.drawn(rule), own, seeds[rows], self.numbers("scale")[rows], gain
             )
             for t, new, axis in zip(like, made, AXES, strict=True):
                 t.index_copy_(axis, torch.tensor(rows), new)

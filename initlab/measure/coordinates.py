@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from initlab.init import Rule, Scheme, initialize
 from initlab.init.functional import FunctionalModule, batch_loss, check_batch, seeded
+from initlab.measure.layer_hooks import Seen, watching
 from initlab.measure.layers import default_generator
-from initlab.measure.watch import Seen, watching
 
 #: Optimizers by name; any other is a function of parameter groups, as those of torch are.
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import pandas as pd
 import torch
@@ -29,7 +31,7 @@ DIRECTIONS, JACOBIANS = 10, 2
 KERNEL, KERNEL_NUMBERS = 4, 2**28
 
 
-def inspect(
+def diagnose(
     module: nn.Module,
     rule: Rule | Scheme | None,
     batch: tuple[Tensor, Tensor],
@@ -62,7 +64,7 @@ def inspect(
 
     >>> from initlab.init import HeNormal
     >>> net = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
-    >>> frame = inspect(net, HeNormal(), (torch.ones(4, 8), torch.tensor([0, 1, 1, 0])))
+    >>> frame = diagnose(net, HeNormal(), (torch.ones(4, 8), torch.tensor([0, 1, 1, 0])))
     >>> frame[frame.statistic == "forward"][["layer", "path", "kind"]].values.tolist()
     [[0, '', 'input'], [1, '0', 'linear'], [2, '1', 'activation'], [3, '2', 'linear']]
     """
@@ -133,3 +135,17 @@ def _one(
         columns=["layer", "path", "kind", "statistic", "value"],
     )
     return pd.concat([*by_layer, whole], ignore_index=True)
+
+
+def inspect(*given: Any, **options: Any) -> pd.DataFrame:
+    """`diagnose`, by the name that it had before.
+
+    Args:
+        *given: See `diagnose`.
+        **options: See `diagnose`.
+
+    Returns:
+        What `diagnose` gives.
+    """
+    warnings.warn("inspect is called diagnose", DeprecationWarning, stacklevel=2)
+    return diagnose(*given, **options)

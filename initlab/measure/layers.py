@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from initlab.init.functional import FunctionalModule, batch_loss, check_batch, seeded
-from initlab.measure.watch import Seen, watching
+from initlab.measure.layer_hooks import Seen, watching
 
 #: Columns of what is measured of a layer; layer 0 is the input.
 COLUMNS = ("layer", "path", "kind", "statistic", "value")

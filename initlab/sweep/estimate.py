@@ -25,7 +25,7 @@ from initlab.train import Budget, family, fit
 from initlab.train.choose import Way, found
 from initlab.train.ensemble import Batch
 from initlab.train.fit import whole
-from initlab.train.memory import group_bytes
+from initlab.train.memory_estimate import group_bytes
 from initlab.tree import apply
 
 #: Steps of a fitted start that are timed; the first of them are not.

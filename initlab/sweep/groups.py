@@ -15,7 +15,7 @@ from initlab.spec import canonical
 from initlab.sweep.runs import OF_EACH, Run
 from initlab.tensors import Inputs, Tensors
 from initlab.train import family
-from initlab.train.memory import networks_at_once
+from initlab.train.memory_estimate import networks_at_once
 from initlab.tree import apply, first
 
 #: Fewer runs than this with an order of their own batches are not worth a group of their own:

@@ -19,7 +19,7 @@ from initlab.measure import Measure
 from initlab.models import AnyModel, Network
 from initlab.noise import LabelNoise
 from initlab.reinit import Method, Stages
-from initlab.spec import flat, from_plain, key, spec, to_plain
+from initlab.spec import flat, from_plain, key, renamed, spec, to_plain
 from initlab.train import (
     SGD,
     Optimizer,
@@ -31,6 +31,7 @@ from initlab.train import (
 OF_EACH = ("init", "bias", "seed", "order", "noise", "optimizer", "start", "stages")
 
 
+@renamed(watch="observer")
 @spec
 class Run(Recipe):
     """All that decides a result: nothing else may.
@@ -86,7 +87,7 @@ class Run(Recipe):
         if self.networks < 1:
             raise ValueError(f"networks must be ≥ 1, not {self.networks}")
         if self.budget is None:
-            for name in ("noise", "augment", "curves", "watch", "start", "stages"):
+            for name in ("noise", "augment", "curves", "observer", "start", "stages"):
                 if getattr(self, name) is not None:
                     raise ValueError(f"{name} is for runs that train: this one has no budget")
         if self.stages is not None and self.budget is not None:
@@ -107,7 +108,7 @@ class Run(Recipe):
         """Refuse what only networks of this package can."""
         if self.measure is not None:
             raise ValueError(
-                f"a measure draws networks of this package; initlab.inspect(module, rule, …) tells "
+                "a measure draws networks of this package; initlab.diagnose(module, rule, …) tells "
                 f"what {model.label} is like at its start"
             )
         if self.start is not None and self.start.method is None:

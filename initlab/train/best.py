@@ -52,12 +52,19 @@ class Best(Stateful):
         self.state["step"] = torch.where(better, float(step), self.state["step"])
         self.state["waited"] = torch.where(better, 0.0, self.state["waited"] + 1)
 
-    def of(self, rows: Sequence[int], per_epoch: int, group: Ensemble) -> dict[str, Tensor]:
-        """What the networks in `rows` were at their best moments, by statistic, (rows,) each."""
+    def of(
+        self, rows: Sequence[int], step: int, per_epoch: int, group: Ensemble
+    ) -> dict[str, Tensor]:
+        """What the networks in `rows`, which end at `step`, were at their best moments: by
+        statistic, (rows,) each.
+        """
         if not self.params:  # it ended before its first epoch did
             self.look(0, group)
         best = ensemble(self.recipe.model, take(self.params, rows))
-        found = {"best_epochs": take(self.state["step"], rows) / per_epoch}
+        found = {
+            "best_epochs": take(self.state["step"], rows) / per_epoch,
+            "trained_epochs": torch.full((len(rows),), step / per_epoch),
+        }
         metrics = self.recipe.metrics
         for name, split in (("val", self.data.val), ("test", self.data.test)):
             if split is not None and len(split):

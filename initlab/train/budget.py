@@ -9,7 +9,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 from torch import Tensor, nn
 
-from initlab.spec import spec
+from initlab.spec import renamed, spec
 
 #: What `Curves` can follow.
 STATISTICS = (
@@ -25,6 +25,8 @@ STATISTICS = (
     "wrong_fitted",
 )
 
+#: What ends a run before its epochs.
+GOALS = ("target_test_accuracy", "target_train_accuracy", "target_train_loss")
 #: By what a moment of training is selected.
 SELECTED = ("val_loss", "val_accuracy")
 
@@ -42,29 +44,32 @@ def spaced(last: int, resolution: float) -> set[int]:
     return steps
 
 
+@renamed(target="target_test_accuracy", fitted="target_train_accuracy", loss="target_train_loss")
 @spec
 class Budget:
     """How long to train, and what ends a run before that.
 
-    Training ends after `epochs`; or when test accuracy reaches `target`; or when training accuracy
-    reaches `fitted` (1.0: the data are interpolated); or when the loss over the whole training set
-    has fallen to `loss`; or when the mean training loss of an epoch has not fallen below its best
+    Training ends after `epochs`; or when test accuracy reaches `target_test_accuracy`; or when
+    training accuracy reaches `target_train_accuracy` (1.0: the data are interpolated); or when the
+    loss over the whole training set has fallen to `target_train_loss`; or when the mean training
+    loss of an epoch has not fallen below its best
     for `patience` epochs; or when the loss is no longer finite. Goals are looked at after every
     step at first, and then each time that the number of steps has grown by `resolution`: an end
     is located to that relative precision.
 
-    With `select`, "val_loss" or "val_accuracy", the network is taken from the end of the epoch at
-    which it was best on the validation samples; `patience` then counts epochs without a new best
-    one.
+    With `select`, "val_loss" or "val_accuracy", the moment is sought at which each network is best
+    on the validation samples, at the ends of epochs; `patience` then counts epochs without a new
+    best one. The parameters in an outcome are those of that moment, and so are the statistics
+    `best_…`; all others are of the end of training.
     """
 
     epochs: int = 100
     batch_size: int = 1024
-    target: float | None = None
+    target_test_accuracy: float | None = None
     resolution: float = 0.03
-    fitted: float | None = None
+    target_train_accuracy: float | None = None
     patience: int | None = None
-    loss: float | None = None
+    target_train_loss: float | None = None
     select: str | None = None
 
     def __post_init__(self) -> None:
@@ -72,14 +77,16 @@ class Budget:
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be ≥ 1, not {getattr(self, name)}")
-        for name in ("target", "fitted"):
+        for name in ("target_test_accuracy", "target_train_accuracy"):
             goal = getattr(self, name)
             if goal is not None and not 0 < goal <= 1:
                 raise ValueError(f"{name} is an accuracy in (0, 1], not {goal}")
-        if self.loss is not None and not self.loss > 0:
-            raise ValueError(f"loss is a training loss > 0 to end at, not {self.loss}")
-        if sum(goal is not None for goal in (self.target, self.fitted, self.loss)) > 1:
-            raise ValueError("a budget has one of target, fitted and loss to end at, not more")
+        if self.target_train_loss is not None and not self.target_train_loss > 0:
+            raise ValueError(
+                f"target_train_loss is a loss > 0 to end at, not {self.target_train_loss}"
+            )
+        if sum(getattr(self, name) is not None for name in GOALS) > 1:
+            raise ValueError(f"a budget has one of {', '.join(GOALS)} to end at, not more")
         if self.patience is not None and self.patience < 1:
             raise ValueError(f"patience is a number of epochs ≥ 1, not {self.patience}")
         if not self.resolution > 0:
@@ -90,15 +97,13 @@ class Budget:
     @property
     def by_accuracy(self) -> str:
         """The field that names an accuracy, or none."""
-        fields = {"target": self.target, "fitted": self.fitted}
-        named = [name for name, value in fields.items() if value is not None]
+        named = [name for name in GOALS[:2] if getattr(self, name) is not None]
         return named[0] if named else "select" * (self.select == "val_accuracy")
 
     @property
     def goal(self) -> float | None:
         """The accuracy, or the training loss, that ends a run."""
-        accuracy = self.target if self.fitted is None else self.fitted
-        return accuracy if self.loss is None else self.loss
+        return next((v for name in GOALS if (v := getattr(self, name)) is not None), None)
 
     def check_steps(self, last: int) -> set[int]:
         """The steps after which networks are looked at, up to and including `last`."""
@@ -142,10 +147,8 @@ Shown: TypeAlias = Callable[[int, str], tuple[nn.Module, Tensor, Tensor]]
 
 
 @runtime_checkable
-class Watch(Protocol):
-    """Who looks at the parameters of each network: at step 0, log-spaced by `resolution`, and at
-    its end.
-    """
+class Observer(Protocol):
+    """Observer of the parameters of each network, at log-spaced steps and at its end."""
 
     @property
     def resolution(self) -> float:
@@ -172,7 +175,7 @@ class Outcome:
     of classes it has `test_loss` or `val_loss` instead. `metrics` holds (name, value) on the same
     samples. With a budget that selects a moment, `best` holds that moment's `best_epochs` and its
     losses and accuracies on the sets that there are. `curves` holds
-    (step, statistic, value), `seen` the (layer, step, statistic, value) of a watch,
+    (step, statistic, value), `seen` the (layer, step, statistic, value) of an observer,
     `params` the network at its end or at its best moment, by name, with the buffers of
     normalization.
     """

@@ -21,11 +21,11 @@ from initlab.precision import PRECISIONS
 from initlab.reinit import Stages
 from initlab.tensors import Tensors
 from initlab.threads import in_threads
-from initlab.train.budget import Budget, Curves, Outcome, Watch
+from initlab.train.budget import Budget, Curves, Observer, Outcome
 from initlab.train.choose import found
 from initlab.train.given import check_targets, each, multipliers, relabelled, sample, shaped
 from initlab.train.loss import CrossEntropy, Loss, Metric
-from initlab.train.memory import networks_at_once
+from initlab.train.memory_estimate import networks_at_once
 from initlab.train.optim import Optimizer
 from initlab.train.recipe import Fresh, Members, Recipe
 from initlab.train.schedule import ConstantRate, Schedule
@@ -46,7 +46,7 @@ def fit(
     targets: Tensor | None = None,
     augment: Augment | None = None,
     curves: Curves | None = None,
-    watch: Watch | None = None,
+    observer: Observer | None = None,
     metrics: Sequence[Metric] = (),
     precision: str = "float32",
     rates: Mapping[str, float] | Sequence[Mapping[str, float]] | None = None,
@@ -83,7 +83,7 @@ def fit(
             numbers, or probabilities with the classes as one more axis.
         augment: Random changes of images.
         curves: Statistics to follow.
-        watch: An observer of the parameters.
+        observer: An observer of the parameters.
         metrics: Numbers beside the loss, on the test set at the end and in curves.
         precision: "float32", "tf32" (only changes products on CUDA) or "bf16" (autocast).
         rates: Multiplies the learning rate of the parameters that it names, as `torch.optim`'s
@@ -106,7 +106,7 @@ def fit(
     R = next(iter(params.values())).shape[0]
     recipe = Recipe(
         model, budget=budget, loss=loss or CrossEntropy(), schedule=schedule or ConstantRate(),
-        augment=augment, curves=curves, watch=watch, metrics=tuple(metrics),
+        augment=augment, curves=curves, observer=observer, metrics=tuple(metrics),
     )  # fmt: skip
     truth, labels = None, None
     if targets is not None:
@@ -215,10 +215,11 @@ def whole(model: Network, params: Params, count: int | None = None) -> dict[str,
 
 def _check_sets(budget: Budget, data: DataSet) -> None:
     """Refuse a budget that asks for samples which there are none of."""
-    if budget.target is not None and not len(data.test):
+    if budget.target_test_accuracy is not None and not len(data.test):
         raise ValueError(
-            f"the budget ends at a test accuracy of {budget.target}, but of {data.name} no test "
-            "samples are read: give test=…, or a budget that ends at `fitted` or `loss`"
+            f"the budget ends at a test accuracy of {budget.target_test_accuracy}, but of "
+            f"{data.name} no test samples are read: give test=…, or a budget that ends at "
+            "target_train_accuracy or target_train_loss"
         )
     if budget.select is not None and (data.val is None or not len(data.val)):
         raise ValueError(

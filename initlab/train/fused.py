@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from initlab.models import MLP, AnyModel, Network, Params, products
 from initlab.models.stacked import linear
 from initlab.tensors import Inputs
-from initlab.train import compiled
+from initlab.train import native
 from initlab.train.chain import Chain, chain
 from initlab.train.ensemble import Batch, Ensemble, StackedEnsemble, built
 from initlab.train.loss import CrossEntropy, LossFn
@@ -45,7 +45,7 @@ class FusedMLP(StackedEnsemble):
         self.chain = chain
         self.phi, self.slope = PHI[chain.activation]
         on_cpu = next(iter(params.values())).device.type == "cpu"
-        self.compiled = on_cpu and compiled.available()
+        self.compiled = on_cpu and native.available()
         Ensemble.__init__(self, model, params)
 
     @staticmethod
@@ -69,14 +69,14 @@ class FusedMLP(StackedEnsemble):
         if self.compiled:
             self.differentiate, self.descend = (self._steps(out) for out in (self.grads, None))
 
-    def _steps(self, out: Params | None) -> compiled.Steps:
+    def _steps(self, out: Params | None) -> native.Steps:
         """Compiled steps into `out`, or of the parameters themselves."""
         theta = self.params()
         into = theta if out is None else out
         weights, biases = (
             [f"{name}.{what}" for name in self.chain.layers] for what in ("weight", "bias")
         )
-        return compiled.Steps(
+        return native.Steps(
             self.chain.activation,
             [theta[name] for name in weights],
             [theta.get(name) for name in biases],
@@ -91,7 +91,7 @@ class FusedMLP(StackedEnsemble):
 
     def step(self, x: Tensor, chosen: Tensor | None, y: Tensor, times: Tensor) -> Tensor:
         """A step of the parameters, `times` (R,) their gradients; the losses, (R,), which the next
-        step overwrites. See `compiled.Steps`.
+        step overwrites. See `native.Steps`.
         """
         return self.descend(x, chosen, y, times)
 

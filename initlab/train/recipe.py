@@ -14,7 +14,7 @@ from initlab.models import AnyModel
 from initlab.reinit import Stages
 from initlab.spec import spec
 from initlab.tensors import Tensors
-from initlab.train.budget import STATISTICS, Budget, Curves, Watch
+from initlab.train.budget import STATISTICS, Budget, Curves, Observer
 from initlab.train.loss import CrossEntropy, Loss, Metric
 from initlab.train.optim import Optimizer
 from initlab.train.schedule import ConstantRate, Schedule
@@ -35,7 +35,7 @@ class Recipe:
     schedule: Schedule = ConstantRate()
     augment: Augment | None = None
     curves: Curves | None = None
-    watch: Watch | None = None
+    observer: Observer | None = None
     metrics: tuple[Metric, ...] = ()
 
     def __post_init__(self) -> None:

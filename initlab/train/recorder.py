@@ -34,13 +34,15 @@ class Recorder(Stateful):
         right classes where the training labels are not all right.
         """
         self.recipe, self.data, self.truth = recipe, data, truth
-        curves, watch = recipe.curves, recipe.watch
+        curves, observer = recipe.curves, recipe.observer
         self.record_at = curves.steps(last) | set(ends) if curves else set()
-        self.watch_at = {0} | spaced(last - 1, watch.resolution) | set(ends) if watch else set()
+        self.watch_at = (
+            {0} | spaced(last - 1, observer.resolution) | set(ends) if observer else set()
+        )
         self.curve: list[list[tuple[int, str, float]]] = [[] for _ in range(group.count)]
         self.seen: list[list[tuple[int, int, str, float]]] = [[] for _ in range(group.count)]
         self.followed = curves.statistics if curves else ()
-        origin = "distance" in self.followed or watch is not None
+        origin = "distance" in self.followed or observer is not None
         start = [t.clone() for t in group.theta] if origin else []
         self.state = {"start": start, "grad_norms": None}
 
@@ -108,7 +110,7 @@ class Recorder(Stateful):
         self, row: int, run: int, step: int, group: Ensemble, labels: Tensor | None, last: bool
     ) -> None:
         """Show one network to the observer; its end takes the place of a look at that step."""
-        if self.recipe.watch is None:
+        if self.recipe.observer is None:
             return
         start, now = (
             {name: t[row] for name, t in zip(group.names, tensors, strict=True)}
@@ -121,7 +123,7 @@ class Recorder(Stateful):
             y = labels[row] if labels is not None and of == "train" else split.y
             return group.module(row), apply(lambda t: t[:count], split.x), y[:count]
 
-        rows = self.recipe.watch.see(start, now, last, network)
+        rows = self.recipe.observer.see(start, now, last, network)
         self.seen[run] = [*before, *((layer, step, name, v) for layer, name, v in rows)]
 
 

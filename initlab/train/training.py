@@ -99,7 +99,7 @@ class Training(Stateful):
             plain
             and isinstance(self.group, FusedMLP)
             and self.group.steps(recipe.loss, labels)
-            and self.update.descends
+            and self.update.is_plain_sgd
         )
         # What a network draws itself comes from seeds that a captured step cannot set.
         capturable = plain and self.group.state.get("noise") is None
@@ -177,7 +177,7 @@ class Training(Stateful):
             self.state["losses"] = self.replayed(self._on_device(factor), *self._tensors(i))
         elif self.fused and not followed:
             assert isinstance(self.group, FusedMLP)
-            times = self.update.times(self.state["optimizer"], factor, len(self.alive))
+            times = self.update.neg_lr(self.state["optimizer"], factor, len(self.alive))
             self.state["losses"] = self.group.step(*self._samples(i), times)
         else:
             grads = self._gradients(self.batches.batch(i))
@@ -253,10 +253,10 @@ class Training(Stateful):
         goal = self.budget.goal
         if goal is None:
             return []
-        testing = self.budget.target is not None
+        testing = self.budget.target_test_accuracy is not None
         split = self.data.test if testing else self.data.train
         labels = None if testing else self.batches.labels
-        by_loss = self.budget.loss is not None
+        by_loss = self.budget.target_train_loss is not None
         if by_loss:
             # A network whose last batch is far above the goal need not be asked.
             asked = [r for r in asked if self.losses[r] <= FAR * goal]
@@ -292,7 +292,9 @@ class Training(Stateful):
         of, split = self._judged_on
         metrics = self.recipe.metrics
         ends = self._whole(split, rows, metrics=metrics) if split else {}
-        best = self.best.of(rows, self.batches.steps, self.group) if self.best is not None else {}
+        best = {}
+        if self.best is not None:
+            best = self.best.of(rows, step, self.batches.steps, self.group)
         params = self.group.params() if self.best is None else self.best.params
         if len(rows) < len(self.alive):  # not views: the others go on, and move
             params = {name: t[list(rows)] for name, t in params.items()}

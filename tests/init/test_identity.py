@@ -8,7 +8,7 @@ import torchvision
 from torch.func import functional_call
 
 from initlab.init import Fans, initialize
-from initlab.init.identity import IDInit, PaddedIdentity
+from initlab.init.idinit import IDInit, PaddedIdentity
 from initlab.models import MLP, ResidualMLP, ResNet18
 
 

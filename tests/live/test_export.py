@@ -8,14 +8,14 @@ import shutil
 
 import pytest
 
-from initlab.live import export, network, start, steps
+from initlab.live import export, initializers, network, steps
 from initlab.live.export import current
 
 
 def test_every_graph_of_the_contract_is_there(graphs):
     kinds = [*network.ACTIVATIONS, "relu_bn"]
     wanted = {f"{name}_{kind}" for name in (*steps.STATES, "evaluate") for kind in kinds}
-    wanted |= {f"init_{rule}" for rule in start.NAMES} | {"mix", "displacement"}
+    wanted |= {f"init_{rule}" for rule in initializers.NAMES} | {"mix", "displacement"}
     assert set(graphs.manifest["graphs"]) == wanted
     for name in (*graphs.manifest["graphs"].values(), *graphs.manifest["data"].values()):
         content = (graphs.folder / name["file"]).read_bytes()
@@ -42,7 +42,7 @@ def test_the_manifest_names_inputs_in_order(graphs):
 def test_the_manifest_says_by_what_it_was_made(graphs):
     assert graphs.manifest["versions"] == export.versions()
     assert graphs.manifest["fingerprint"] == export.fingerprint()
-    assert set(graphs.manifest["gains"]) == set(graphs.manifest["rules"]) == set(start.NAMES)
+    assert set(graphs.manifest["gains"]) == set(graphs.manifest["rules"]) == set(initializers.NAMES)
 
 
 def test_graphs_are_small(graphs):

@@ -10,7 +10,7 @@ import itertools
 import pytest
 import torch
 
-from initlab.live import network, start, steps
+from initlab.live import initializers, network, steps
 from initlab.live.samples import samples
 from tests.live.conftest import blank, eager
 
@@ -23,7 +23,7 @@ LOSS = 1e-4
 def began(R=2, depth=4, width=16, rule="lecun_normal", inputs=64):
     like = network.zeros(R, depth, width, inputs)
     scales = torch.linspace(1, 1.2, R)
-    return list(start.initialize(rule, like, torch.arange(R) + 3, scales, torch.tensor(1.3)))
+    return list(initializers.initialize(rule, like, torch.arange(R) + 3, scales, torch.tensor(1.3)))
 
 
 def batches(R, count=STEPS, data="digits"):
@@ -157,13 +157,13 @@ def test_evaluation_is_that_of_pytorch(graphs, phi, norm):
 
 
 @pytest.mark.parametrize("R, seeds", [(1, [0]), (3, [7, 123456789, 2**32 - 1])], ids=str)
-@pytest.mark.parametrize("rule", start.NAMES)
+@pytest.mark.parametrize("rule", initializers.NAMES)
 def test_one_seed_gives_the_same_weights(graphs, rule, R, seeds):
     like = network.zeros(R, 6, 31, 64)
     gain = torch.tensor(graphs.manifest["gains"][rule]["tanh"])
     given = torch.tensor(seeds), torch.linspace(0.5, 2, R), gain
     theirs = graphs(f"init_{rule}", *like, *given)
-    ours = start.initialize(start.drawn(rule), like, *given)
+    ours = initializers.initialize(initializers.drawn(rule), like, *given)
     assert [t.shape for t in theirs] == [t.shape for t in ours]
     assert worst(theirs, ours) < 1e-6
     assert all(float(t.abs().max()) == 0 for t in theirs[1::2])

@@ -7,8 +7,8 @@ import torch
 
 from initlab.data import DataSet, Split
 from initlab.init import RULES, Fans, Orthogonal
-from initlab.live import network, start
-from initlab.live.counter import erfinv, normals, uniforms
+from initlab.live import initializers, network
+from initlab.live.prng import erfinv, normals, uniforms
 from initlab.live.samples import samples
 from initlab.models import MLP
 from initlab.train import SGD, Adam, AdamW, Budget, Curves, fit
@@ -35,7 +35,7 @@ def test_training_is_that_of_fit(name, phi):
     x, y = found.inputs()[:COUNT], found.targets()[:COUNT]
     optimizer = KINDS[name]
     like = network.zeros(R, DEPTH, WIDTH, 64)
-    params = start.initialize(
+    params = initializers.initialize(
         "lecun_normal", like, torch.arange(R), torch.ones(R), torch.tensor(1.2)
     )
     split = Split(x, y.argmax(1))
@@ -71,7 +71,7 @@ def test_training_is_that_of_fit(name, phi):
 def test_normalized_networks_are_those_of_torch():
     """Against `nn.BatchNorm1d` without weights, which the engine's own models have."""
     R, phi = 2, "tanh"
-    params = start.initialize(
+    params = initializers.initialize(
         "lecun_normal", network.zeros(R, DEPTH, WIDTH, 64), torch.arange(R), torch.ones(R),
         torch.tensor(1.0),
     )  # fmt: skip
@@ -91,12 +91,14 @@ def test_normalized_networks_are_those_of_torch():
     assert lengths.shape == (DEPTH, R)
 
 
-@pytest.mark.parametrize("name", start.NAMES)
+@pytest.mark.parametrize("name", initializers.NAMES)
 def test_variances_are_those_that_the_rules_declare(name):
     rule, R, width, depth = RULES[name], 8, 64, 4
     like = network.zeros(R, depth, width, 100)
-    gain = torch.tensor(start.factor(name, "relu"))
-    drawn = start.initialize(start.drawn(name), like, torch.arange(R), torch.full((R,), 1.5), gain)
+    gain = torch.tensor(initializers.factor(name, "relu"))
+    drawn = initializers.initialize(
+        initializers.drawn(name), like, torch.arange(R), torch.full((R,), 1.5), gain
+    )
     for t in drawn[::2]:
         fans = Fans(t.shape[-1], t.shape[-2])
         declared = rule.variance(fans) * 1.5**2
@@ -114,7 +116,7 @@ def test_variances_are_those_that_the_rules_declare(name):
 @pytest.mark.parametrize("shape", [(2, 16, 64), (3, 2, 64, 64), (2, 10, 64), (2, 100, 64)], ids=str)
 def test_orthogonal_matrices_are_orthogonal(shape):
     z = normals(torch.arange(shape[0]), 0, int(torch.tensor(shape[1:]).prod())).view(shape)
-    q = start.orthogonal(z)
+    q = initializers.orthogonal(z)
     product = q @ q.mT if shape[-2] <= shape[-1] else q.mT @ q
     assert float((product - torch.eye(product.shape[-1])).abs().max()) < 2e-5
 
@@ -134,11 +136,11 @@ def test_counted_numbers_look_random():
 
 
 def test_a_seed_does_not_depend_on_its_neighbours_or_the_depth():
-    alone = start.initialize(
+    alone = initializers.initialize(
         "lecun_normal", network.zeros(1, 4, 8, 64), torch.tensor([9]),
         torch.ones(1), torch.tensor(1.0),
     )  # fmt: skip
-    among = start.initialize(
+    among = initializers.initialize(
         "lecun_normal", network.zeros(3, 6, 8, 64), torch.tensor([4, 9, 5]), torch.ones(3),
         torch.tensor(1.0),
     )  # fmt: skip

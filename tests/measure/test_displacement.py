@@ -167,7 +167,7 @@ def test_a_run_is_watched_from_its_start_to_its_end():
         optimizer=[SGD(0.1), SGD(0.01)],
         budget=Budget(epochs=5, batch_size=50),
         order=torch.Generator().manual_seed(0),
-        watch=watch,
+        observer=watch,
     )
     for r, outcome in enumerate(ended):
         seen = {(n, s, name): v for n, s, name, v in outcome.seen}

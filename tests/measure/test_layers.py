@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from initlab.init import HeNormal, initialize
+from initlab.measure.layer_hooks import FUNCTIONS, watching
 from initlab.measure.layers import layers, units
-from initlab.measure.watch import FUNCTIONS, watching
 from initlab.models import MLP
 
 G = torch.Generator().manual_seed(0)

@@ -136,7 +136,7 @@ def test_the_watch_tells_norms_correlation_and_classes():
         optimizer=SGD(lr=0.05),
         budget=Budget(epochs=3, batch_size=16),
         curves=Curves(("train_accuracy", "val_accuracy"), 1.0),
-        watch=Memory(1.0, examples=20),
+        observer=Memory(1.0, examples=20),
     )
     [(_, _, _, found)] = execute([run])
     rows = pd.DataFrame(found, columns=["network", "layer", "step", "statistic", "value"])
@@ -171,7 +171,7 @@ def test_a_watched_run_is_the_run():
         budget=Budget(epochs=2, batch_size=16),
     )
     runs = [
-        Run(ResNet9(1, input_shape=(1, 8, 8)), HeNormal(), **fields, watch=watch)
+        Run(ResNet9(1, input_shape=(1, 8, 8)), HeNormal(), **fields, observer=watch)
         for watch in (None, Memory(0.5, 8))
     ]
     [(_, _, _, plain)], [(_, _, _, seen)] = (execute([run]) for run in runs)

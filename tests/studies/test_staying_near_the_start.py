@@ -202,7 +202,7 @@ def test_twins_share_their_weights_and_their_batches(laptop):
         [twin] = [
             r for r in study.of_width(grid["clipped"], study.width_of(run)) if r.seed == run.seed
         ]
-        assert replace(twin, loss=run.loss, watch=run.watch) == run
+        assert replace(twin, loss=run.loss, observer=run.observer) == run
 
 
 def test_slices_of_the_plane_hold_its_links(laptop):

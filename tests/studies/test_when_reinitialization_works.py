@@ -100,7 +100,7 @@ def test_the_test_set_is_read_once_per_selected_cell(chapter):
         rate, decay = chapter.chosen[cell]
         assert len({key(r) for r in group}) == len(group) == len(chapter.settings.seeds(cell[0]))
         for run in group:
-            assert not run.data.val and run.curves is None and run.watch is None
+            assert not run.data.val and run.curves is None and run.observer is None
             assert (run.optimizer.lr, run.optimizer.weight_decay) == (rate, decay)
             assert run.seed not in tried
     others = runs_of(*(plan[name] for name in ("counted", "longer", "controls", "watched")))

@@ -24,7 +24,7 @@ from initlab.sweep import Run, estimate, grid, groups
 from initlab.sweep.execute import FITTED_ON
 from initlab.sweep.groups import WORTH_SHARING
 from initlab.train import SGD, Adam, AdamW, Budget, Curves
-from initlab.train.choose import Form
+from initlab.train.choose import Form, Way
 from tests.sweep.test_sweep import LOOK, TRAIN
 
 
@@ -95,11 +95,11 @@ def test_an_estimate_sums_over_kinds_and_needs_no_data(monkeypatch):
         estimate([])
 
 
-@pytest.mark.parametrize(("together", "probed"), [(True, 5), (False, 1)])
-def test_a_users_networks_are_timed_as_they_will_be_computed(monkeypatch, together, probed):
+@pytest.mark.parametrize("way", Way)
+def test_a_users_networks_are_timed_as_they_will_be_computed(monkeypatch, way):
     """All of a group where they are computed as one, else one of them."""
     module, seen = importlib.import_module("initlab.sweep.estimate"), []
-    monkeypatch.setattr(module, "found", lambda *a: Form(False, together, 2.0))
+    monkeypatch.setattr(module, "found", lambda *a: Form(False, way, 2.0))
 
     def fit(model, params, *args, **options):
         seen.append(len(params["weight"]))
@@ -109,7 +109,7 @@ def test_a_users_networks_are_timed_as_they_will_be_computed(monkeypatch, togeth
     data = Tensors(train=(torch.randn(64, 3, generator=noise), torch.arange(64) % 2))
     net = Network(nn.Linear, in_features=3, out_features=2)
     estimate(grid(Run(net, AsBuilt(), data=data, budget=Budget(epochs=1)), seed=range(5)))
-    assert set(seen) == {probed}
+    assert set(seen) == {1 if way is Way.APART else 5}
 
 
 def test_augmented_images_of_a_network_that_takes_vectors_are_timed_as_images():

@@ -26,7 +26,7 @@ RUN = Run(
     seed=3,
     optimizer=SGD(lr=0.1),
     budget=Budget(epochs=4, batch_size=50),
-    watch=Displacement(resolution=10.0),
+    observer=Displacement(resolution=10.0),
 )
 
 
@@ -60,7 +60,7 @@ def test_distance_and_cosine_to_a_start_that_was_drawn_again(tmp_path):
 
 
 def test_a_start_is_its_own_and_always_the_same(untouched_random_state):
-    one, same = sweep.initial(RUN), sweep.initial(dataclasses.replace(RUN, watch=None, order=5))
+    one, same = sweep.initial(RUN), sweep.initial(dataclasses.replace(RUN, observer=None, order=5))
     other = sweep.initial(dataclasses.replace(RUN, seed=4))
     assert all(torch.equal(one[n], same[n]) for n in one)
     assert not torch.equal(one["layer2.weight"], other["layer2.weight"])

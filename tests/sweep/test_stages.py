@@ -21,7 +21,7 @@ from initlab.sweep import Pretrained, Run, estimate, execute, grid, groups
 from initlab.sweep.execute import _fresh
 from initlab.sweep.groups import cost
 from initlab.train import SGD, Budget, Curves
-from initlab.train.memory import group_bytes, networks_at_once
+from initlab.train.memory_estimate import group_bytes, networks_at_once
 from tests.sweep.test_sweep import LOOK, TRAIN
 
 PLAIN = Run(
@@ -147,7 +147,7 @@ def test_a_teacher_is_timed_and_has_its_place_in_memory():
             "from_block must be from 0 to 1, a block of Sequential after its stem, not 2",
         ),
         (
-            lambda: replace(SHRINK, budget=Budget(epochs=4, target=0.5)),
+            lambda: replace(SHRINK, budget=Budget(epochs=4, target_test_accuracy=0.5)),
             "a run in stages trains for all of its budget",
         ),
         (lambda: replace(LOOK, stages=SHRINK.stages), "stages is for runs that train"),

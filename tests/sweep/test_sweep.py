@@ -21,7 +21,7 @@ from initlab.spec import key
 from initlab.store import Store
 from initlab.sweep import Run, engine, grid, groups, local
 from initlab.train import Budget
-from initlab.train.memory import group_bytes
+from initlab.train.memory_estimate import group_bytes
 from tests.wait import until
 
 DIGITS = Data("digits")
@@ -29,7 +29,7 @@ TRAIN = Run(
     MLP((8, 8), inputs=64),
     HeNormal(),
     data=DIGITS,
-    budget=Budget(epochs=2, batch_size=256, target=0.9),
+    budget=Budget(epochs=2, batch_size=256, target_test_accuracy=0.9),
 )
 LOOK = Run(
     MLP.constant(5, 6, inputs=6, outputs=None), HeNormal(), measure=SecondMoments(), networks=50

@@ -361,7 +361,7 @@ def test_schedules_and_augmentation_reach_every_network():
 
 def test_interpolation_and_patience_end_runs():
     model, params = MODELS["relu"], starts(MODELS["relu"], 3)
-    few = Budget(epochs=400, batch_size=BATCH, fitted=1.0)
+    few = Budget(epochs=400, batch_size=BATCH, target_train_accuracy=1.0)
     small = DataSet("few", *(Split(s.x[:60], s.y[:60]) for s in (data().train, data().test)), 10)
     ended = fit(model, params, small, optimizer=SGD(0.2), budget=few, order=orders(3, False))
     for outcome in ended:

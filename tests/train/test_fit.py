@@ -36,7 +36,7 @@ def train(model, params, *, epochs=2, lr=0.1, batch=128, target=None, order=0, d
         params,
         load(Data("digits"), device),
         optimizer=SGD(lr=lr),
-        budget=Budget(epochs=epochs, batch_size=batch, target=target),
+        budget=Budget(epochs=epochs, batch_size=batch, target_test_accuracy=target),
         order=torch.Generator().manual_seed(order),
     )
 
@@ -95,7 +95,7 @@ def test_a_network_that_starts_leaves_and_the_others_go_on():
 
 
 def test_epochs_to_target_is_the_first_check_at_which_it_holds():
-    model, budget = MODELS["mlp"], Budget(epochs=12, batch_size=128, target=0.4)
+    model, budget = MODELS["mlp"], Budget(epochs=12, batch_size=128, target_test_accuracy=0.4)
     params = starts(model, 1)
     [outcome] = train(model, params, epochs=12, lr=0.3, target=0.4)
     steps = ceil(1437 / 128)
@@ -158,9 +158,12 @@ def test_checks_resolve_as_promised(last, resolution):
     [
         (lambda: SGD(lr=0), "lr must be > 0, not 0"),
         (lambda: Budget(epochs=0), "epochs must be ≥ 1, not 0"),
-        (lambda: Budget(loss=0.0), "loss is a training loss > 0 to end at, not 0.0"),
-        (lambda: Budget(loss=1.0, target=0.5), "one of target, fitted and loss"),
-        (lambda: Budget(target=20), "an accuracy in (0, 1], not 20"),
+        (lambda: Budget(target_train_loss=0.0), "loss is a training loss > 0 to end at, not 0.0"),
+        (
+            lambda: Budget(target_train_loss=1.0, target_test_accuracy=0.5),
+            "one of target, fitted and loss",
+        ),
+        (lambda: Budget(target_test_accuracy=20), "an accuracy in (0, 1], not 20"),
         (lambda: Budget(resolution=0.0), "resolution must be > 0"),
         (
             lambda: train(MLP((3,), inputs=5), starts(MLP((3,), inputs=5), 1)),
@@ -183,7 +186,7 @@ def test_bad_settings_are_refused(make, says):
 def test_epochs_to_a_training_loss_is_the_first_check_at_which_it_holds():
     model, data = MODELS["mlp"], load("digits")
     params = starts(model, 1)
-    budget = Budget(epochs=12, batch_size=128, loss=1.0)
+    budget = Budget(epochs=12, batch_size=128, target_train_loss=1.0)
     [outcome] = fit(
         model,
         params,
@@ -205,7 +208,7 @@ def test_a_training_loss_that_is_not_reached_counts_as_the_whole_budget():
         starts(MODELS["mlp"], 1),
         load("digits"),
         optimizer=SGD(lr=1e-6),
-        budget=Budget(epochs=2, batch_size=128, loss=1.0),
+        budget=Budget(epochs=2, batch_size=128, target_train_loss=1.0),
         order=torch.Generator().manual_seed(0),
     )
     assert (outcome.reached, outcome.epochs) == (False, 2.0)

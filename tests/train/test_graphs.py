@@ -90,7 +90,7 @@ def test_networks_that_leave_do_not_disturb_the_others():
     model, generator = MLP((16,), inputs=64), torch.Generator().manual_seed(3)
     start = initialize(model.build("meta"), HeNormal(), generator, count=4, device="cuda")
     rates = [0.3, 0.1, 0.01, 0.001]
-    budget = Budget(epochs=6, batch_size=40, target=0.6, resolution=5.0)
+    budget = Budget(epochs=6, batch_size=40, target_test_accuracy=0.6, resolution=5.0)
 
     def ended(rows: list[int]):
         return fit(

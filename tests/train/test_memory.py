@@ -8,7 +8,7 @@ import torch
 from initlab.init import HeNormal, initialize
 from initlab.models import MLP, ConvNet, ResidualMLP, ResNet9, parameter_count
 from initlab.train import SGD, Adam, CrossEntropy
-from initlab.train.memory import activation_bytes, group_bytes, networks_at_once
+from initlab.train.memory_estimate import activation_bytes, group_bytes, networks_at_once
 
 MODELS = [
     MLP((8, 6), inputs=20),

@@ -14,7 +14,7 @@ from torch import Tensor
 from initlab.models import MLP, ResNet9
 from initlab.spec import canonical, from_plain, to_plain
 from initlab.train import LARS, SGD, Adam, AdamW, Muon, Optimizer, Step, family
-from initlab.train.memory import state_bytes
+from initlab.train.memory_estimate import state_bytes
 from initlab.tree import leaves, take
 from tests.train.references import CASES, SHAPES, TorchMuon
 
@@ -173,10 +173,10 @@ def test_how_a_kernel_lies_in_memory_does_not_matter(name, start):
 def test_what_descends_steps_along_the_gradient(name, start):
     optimizers, (theta, grads) = CASES[name][0], start
     step = Step(optimizers, SHAPES)
-    assert step.descends == (name == "sgd")
-    assert not Step(optimizers, SHAPES, [1.0] * len(SHAPES)).descends
-    if step.descends:
-        times = step.times(step.begin(theta), 0.5, 3).to(theta[0].device)
+    assert step.is_plain_sgd == (name == "sgd")
+    assert not Step(optimizers, SHAPES, [1.0] * len(SHAPES)).is_plain_sgd
+    if step.is_plain_sgd:
+        times = step.neg_lr(step.begin(theta), 0.5, 3).to(theta[0].device)
         found = trained(optimizers, theta, grads[:1], factor=0.5)
         close(
             found,

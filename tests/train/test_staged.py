@@ -332,7 +332,11 @@ def test_labels_of_their_own_and_curves_at_the_end_of_stages():
     ("stages", "budget", "says"),
     [
         ([Stages(Full(), 5)], Budget(epochs=4), "5 stages need a budget of as many epochs, not 4"),
-        ([Stages(Full(), 2)], Budget(target=0.9), "trains for all of its budget: give a budget"),
+        (
+            [Stages(Full(), 2)],
+            Budget(target_test_accuracy=0.9),
+            "trains for all of its budget: give a budget",
+        ),
         (
             [Stages(Full(), 2)],
             Budget(patience=3),

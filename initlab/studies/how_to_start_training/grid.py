@@ -85,7 +85,9 @@ def features(settings: Settings) -> int:
 
 def training(settings: Settings) -> dict[str, Any]:
     """What all trainings have in common: plain SGD until 20 % test accuracy."""
-    budget = Budget(epochs=settings.epochs, batch_size=settings.batch_size, target=0.2)
+    budget = Budget(
+        epochs=settings.epochs, batch_size=settings.batch_size, target_test_accuracy=0.2
+    )
     return {"data": Data(settings.dataset), "optimizer": SGD(lr=0.01), "budget": budget}
 
 

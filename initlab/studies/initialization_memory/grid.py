@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from initlab import init
 from initlab.augment import Augment
 from initlab.data import SIZES, Data
-from initlab.init.scaled import Scaled
+from initlab.init.wrappers import Scaled
 from initlab.measure import memory
 from initlab.measure.invariance import accumulated
 from initlab.models import ResNet9
@@ -115,7 +115,7 @@ def group(
         optimizer=optimizer,
         budget=Budget(epochs=epochs or settings.epochs, batch_size=batch or settings.batch),
         curves=Curves(CURVES, RESOLUTION),
-        watch=memory.Memory(RESOLUTION),
+        observer=memory.Memory(RESOLUTION),
     )
     starts = (TENSORS | TURNED)[tensors]
     seeds = range(settings.seed, settings.seed + settings.runs)

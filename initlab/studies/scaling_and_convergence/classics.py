@@ -34,7 +34,12 @@ def tanh(s: Settings) -> list[Run]:
         relu_net(s, 5, activation="tanh"),
         TANH_RULES.values(),
         on=images(s, 2 * s.samples),
-        budget=Budget(epochs=min(40, s.epochs), batch_size=s.batch_size, loss=0.5, resolution=0.03),
+        budget=Budget(
+            epochs=min(40, s.epochs),
+            batch_size=s.batch_size,
+            target_train_loss=0.5,
+            resolution=0.03,
+        ),
         seeds=s.more_seeds,
     )
 
@@ -72,7 +77,7 @@ def convolutions(s: Settings) -> list[Run]:
             [HE, GLOROT],
             on=data,
             optimizers=[SGD(lr=rate, momentum=0.9) for rate in (0.01, 0.03)],
-            budget=Budget(epochs=min(15, s.epochs), batch_size=32, target=0.2),
+            budget=Budget(epochs=min(15, s.epochs), batch_size=32, target_test_accuracy=0.2),
         )
     ]
 

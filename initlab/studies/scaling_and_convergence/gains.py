@@ -23,7 +23,7 @@ RULES = ("√2", "gain")
 @lru_cache
 def runs(s: Settings) -> dict[str, list[Run]]:
     """Deep networks of each activation, trained from both rules until training has started."""
-    budget = Budget(epochs=min(10, s.epochs), batch_size=s.batch_size, target=0.2)
+    budget = Budget(epochs=min(10, s.epochs), batch_size=s.batch_size, target_test_accuracy=0.2)
     return {
         a: trained(
             s,

@@ -36,7 +36,9 @@ def runs(s: Settings) -> dict[int, list[Run]]:
             map(scaled, SCALES),
             on=images(s, n, tests=360 if s.smoke else 10_000),
             optimizers=[Adam()],
-            budget=Budget(epochs=6 * s.epochs, batch_size=s.batch_size, fitted=0.995),
+            budget=Budget(
+                epochs=6 * s.epochs, batch_size=s.batch_size, target_train_accuracy=0.995
+            ),
             seeds=s.more_seeds,
         )
         for n in counts(s)

@@ -58,7 +58,7 @@ def sgd(rates: Iterable[float]) -> list[SGD]:
 
 def started_at(s: Settings) -> Budget:
     """The usual goal: a training loss of 1, located to 10 %."""
-    return Budget(epochs=s.epochs, batch_size=s.batch_size, loss=1.0, resolution=0.1)
+    return Budget(epochs=s.epochs, batch_size=s.batch_size, target_train_loss=1.0, resolution=0.1)
 
 
 def trained(

@@ -55,7 +55,7 @@ def runs(s: Settings) -> dict[tuple[str, int], list[Run]]:
             map(scaled, scales),
             on=images(s, s.samples if s.smoke else 4 * s.samples),
             optimizers=rates,
-            budget=Budget(epochs=epochs, batch_size=batch, loss=1.0, resolution=0.1),
+            budget=Budget(epochs=epochs, batch_size=batch, target_train_loss=1.0, resolution=0.1),
         )
         for batch, epochs in batches(s).items()
         for name, rates in optimizers(s).items()

@@ -94,7 +94,9 @@ def dense_images(s: Settings) -> Data:
 def dense_trained(s: Settings) -> dict[tuple[str, int], list[Run]]:
     """DenseNets by normalization and depth."""
     data = dense_images(s)
-    budget = Budget(epochs=min(12, s.epochs), batch_size=s.batch_size, loss=1.0, resolution=0.1)
+    budget = Budget(
+        epochs=min(12, s.epochs), batch_size=s.batch_size, target_train_loss=1.0, resolution=0.1
+    )
     return {
         (norm, d): trained(
             s,

@@ -122,7 +122,7 @@ def _matched(settings: Settings, loss: str, widths: Iterable[int]) -> list[Run]:
             seed=i,
             loss=LOSSES[loss],
             budget=_budget(settings, w, settings.epochs),
-            watch=_watch(settings, w == settings.stable),
+            observer=_watch(settings, w == settings.stable),
         )
         for w in widths
         for i in settings.seeds
@@ -141,7 +141,7 @@ def _marked(settings: Settings, width: int, loss: str) -> list[Run]:
             init=MarkedLayer(),
             loss=LOSSES[loss],
             budget=_budget(settings, width, settings.marked_epochs),
-            watch=Displacement(settings.looks, layers=(2,), mark=True, box=box),
+            observer=Displacement(settings.looks, layers=(2,), mark=True, box=box),
         )
         for i in settings.seeds
     ]
@@ -157,7 +157,7 @@ def _pictured(settings: Settings) -> list[Run]:
             w,
             init=MarkedLayer(),
             budget=_budget(settings, w, settings.marked_epochs),
-            watch=Displacement(1.0, layers=(2,), side=24),
+            observer=Displacement(1.0, layers=(2,), side=24),
             **usual,
         )
         for w in (settings.stable, settings.unstable)
@@ -167,7 +167,7 @@ def _pictured(settings: Settings) -> list[Run]:
         settings.dataset,
         settings.stable,
         budget=_budget(settings, settings.stable, settings.epochs),
-        watch=Displacement(4.0, layers=(2,), cells=40),
+        observer=Displacement(4.0, layers=(2,), cells=40),
         **usual,
     )
     return [*letters, plane]
@@ -182,7 +182,7 @@ def _other(settings: Settings, name: str) -> list[Run]:
             seed=i,
             loss=LOSSES[CLIPPED],
             budget=_budget(settings, w, settings.other_epochs),
-            watch=_watch(settings, w == max(settings.other_widths)),
+            observer=_watch(settings, w == max(settings.other_widths)),
         )
         for w in settings.other_widths
         for i in settings.seeds
@@ -198,7 +198,7 @@ def _sizes(settings: Settings, name: str) -> list[Run]:
     until = Budget(
         epochs=settings.sized_epochs,
         batch_size=BATCH,
-        loss=min(settings.levels),
+        target_train_loss=min(settings.levels),
         resolution=looks,
     )
     return [
@@ -210,7 +210,7 @@ def _sizes(settings: Settings, name: str) -> list[Run]:
             loss=LOSSES[CLIPPED],
             budget=until,
             curves=Curves(("train_loss",), looks),
-            watch=Displacement(looks),
+            observer=Displacement(looks),
         )
         for w in settings.sized
         for i in settings.seeds
@@ -227,7 +227,7 @@ def _optimizers(settings: Settings) -> list[Run]:
             optimizer=optimizer,
             loss=LOSSES[CLIPPED],
             budget=Budget(epochs=settings.optimizer_epochs, batch_size=BATCH),
-            watch=_watch(settings, False),
+            observer=_watch(settings, False),
         )
         for optimizer in OPTIMIZERS.values()
         for i in settings.seeds
@@ -243,7 +243,7 @@ def _scaled(settings: Settings) -> list[Run]:
             seed=i,
             init=init.GlorotUniform(scale=s * s),
             budget=Budget(epochs=settings.scaled_epochs, batch_size=BATCH),
-            watch=Displacement(settings.looks, layers=(2,), singular=32),
+            observer=Displacement(settings.looks, layers=(2,), singular=32),
         )
         for s in SCALES
         for i in settings.seeds

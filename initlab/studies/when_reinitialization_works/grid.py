@@ -207,7 +207,7 @@ def watched(settings: Settings, chosen: Chosen) -> Table:
             chosen,
             (name, where, settings.noisiest, method),
             curves=Curves(("train_accuracy", "val_accuracy", "distance", "wrong_fitted"), 1.0),
-            watch=Condition(
+            observer=Condition(
                 4.0, examples=min(128, data_of(settings, name).train or 128), products=products
             ),
         )

@@ -75,7 +75,7 @@ def started(settings: Settings, kind: str, seed: int, how: Start, shares: tuple[
         data=data_of(settings, settings.main, share=share),
         seed=seed,
         optimizer=SGD(lr=rate, momentum=MOMENTUM),
-        budget=Budget(epochs=settings.fitting, batch_size=BATCH, fitted=0.99),
+        budget=Budget(epochs=settings.fitting, batch_size=BATCH, target_train_accuracy=0.99),
         start=start,
     )
 

@@ -76,7 +76,7 @@ class Optimizer:
         return [0] * len(shapes)
 
     @property
-    def descends(self) -> bool:
+    def is_plain_sgd(self) -> bool:
         """Whether a step is θ ← θ − lr g and nothing else, for which there are faster ways."""
         return False
 

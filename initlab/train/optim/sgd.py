@@ -58,8 +58,8 @@ class SGD(Optimizer):
         return [int(self.momentum > 0)] * len(shapes)
 
     @property
-    def descends(self) -> bool:
-        """See `Optimizer.descends`."""
+    def is_plain_sgd(self) -> bool:
+        """See `Optimizer.is_plain_sgd`."""
         return self.momentum == 0 and self.weight_decay == 0
 
     @staticmethod

@@ -65,7 +65,7 @@ class Step:
         self.optimizers, self.names, self.rates = list(optimizers), list(names), rates
         self.kind, self.shared = kind(optimizers[0]), shared(optimizers[0])
         #: Whether a step is θ ← θ − lr g, with a rate for each network.
-        self.descends = rates is None and all(o.descends for o in optimizers)
+        self.is_plain_sgd = rates is None and all(o.is_plain_sgd for o in optimizers)
 
     def begin(self, theta: Sequence[Tensor]) -> StepState:
         """The state before the first step on parameters `theta`, (R, *shape) each."""
@@ -90,8 +90,8 @@ class Step:
             "count": torch.zeros((), dtype=torch.float64, device=device) if cuda else 0,
         }
 
-    def times(self, state: StepState, factor: float, networks: int) -> Tensor:
-        """−lr of each network, (R,): what gradients are multiplied by in a step that descends."""
+    def neg_lr(self, state: StepState, factor: float, networks: int) -> Tensor:
+        """−lr of each network, (R,): what plain SGD multiplies gradients by."""
         lr = state["numbers"]["lr"]
         return -factor * lr if isinstance(lr, Tensor) else torch.full((networks,), -factor * lr)
 
@@ -120,7 +120,7 @@ class Step:
         """
         state["count"] += 1
         own, rates, lr = state["numbers"], state["rates"], state["numbers"]["lr"]
-        if self.descends and isinstance(factor, Tensor) and not isinstance(lr, Tensor):
+        if self.is_plain_sgd and isinstance(factor, Tensor) and not isinstance(lr, Tensor):
             # As few kernels as there can be.
             torch._foreach_mul_(list(grads), (-factor * lr).to(theta[0].dtype))
             torch._foreach_add_(list(theta), list(grads))

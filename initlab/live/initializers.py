@@ -15,8 +15,8 @@ from torch import Tensor
 
 from initlab.init import RULES, Fans, Normal, Orthogonal, Rule, VarianceScaling, gain
 from initlab.init.random import truncation_variance
-from initlab.live.counter import erfinv, normals, uniforms
 from initlab.live.network import scanned
+from initlab.live.prng import erfinv, normals, uniforms
 
 #: Rules that a group may start under, by name: all that scale a variance, a fixed standard
 #: deviation, and orthogonal matrices.

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from initlab.data import Data, load
 from initlab.init import HeNormal, initialize
 from initlab.models import MLP
-from initlab.train import SGD, Adam, Budget, CrossEntropy, compiled, fit
+from initlab.train import SGD, Adam, Budget, CrossEntropy, fit, native
 from initlab.train.ensemble import Batch, StackedEnsemble
 from initlab.train.fused import FusedMLP
 
@@ -20,17 +20,17 @@ R, B, INPUTS = 4, 19, 23
 
 @pytest.fixture(autouse=True)
 def with_a_compiler():
-    if not compiled.available():
+    if not native.available():
         pytest.skip("no C compiler on this machine")
 
 
 @pytest.fixture
 def empty_cache(monkeypatch, tmp_path):
     """Nothing has been compiled yet, and what is compiled now is kept in this folder."""
-    monkeypatch.setattr(compiled, "user_cache_path", lambda name: tmp_path / name)
-    compiled._library.cache_clear()
+    monkeypatch.setattr(native, "user_cache_path", lambda name: tmp_path / name)
+    native._library.cache_clear()
     yield tmp_path / "initlab"
-    compiled._library.cache_clear()
+    native._library.cache_clear()
 
 
 def batch_of(x: torch.Tensor, y: torch.Tensor) -> Batch:
@@ -61,7 +61,7 @@ def assert_near(found, expected, relative=2e-6):
 
 @pytest.mark.parametrize("order", ["shared", "shared, own labels", "own"])
 @pytest.mark.parametrize("widths", [(3,), (16, 16), (7, 9, 5)], ids=str)
-@pytest.mark.parametrize("activation", compiled.ACTIVATIONS)
+@pytest.mark.parametrize("activation", native.ACTIVATIONS)
 def test_gradients_and_steps_are_those_of_autograd(activation, widths, order):
     model = MLP(widths, inputs=INPUTS, activation=activation)
     params, (x, y) = networks(model), batch(order == "own", order != "shared")
@@ -103,7 +103,7 @@ def test_other_types_and_shapes_of_the_same_batch():
 
 
 @pytest.mark.parametrize("scale", [1e-3, 3.0, 30.0])
-@pytest.mark.parametrize("activation", compiled.ACTIVATIONS)
+@pytest.mark.parametrize("activation", native.ACTIVATIONS)
 def test_small_and_large_signals(activation, scale):
     """Where exponentials end and activations saturate: up to logits in the millions.
 
@@ -180,8 +180,8 @@ def test_a_hundred_steps_end_where_those_of_pytorch_do(how, widths, activation, 
     """To 1e-5, or as near as PyTorch's own do from a start whose last digit is another one."""
     with pytest.MonkeyPatch.context() as patch:
         here = trained(how, widths, activation, own)
-        patch.setenv(compiled.SWITCH, "0")
-        assert not compiled.available()
+        patch.setenv(native.SWITCH, "0")
+        assert not native.available()
         there = trained(how, widths, activation, own)
         control = trained(how, widths, activation, own, nudge=1e-7)
     for one, other, near in zip(here, there, control, strict=True):
@@ -189,30 +189,30 @@ def test_a_hundred_steps_end_where_those_of_pytorch_do(how, widths, activation, 
 
 
 def test_it_is_compiled_once_and_kept(empty_cache, monkeypatch):
-    assert compiled.available()
+    assert native.available()
     [kept] = empty_cache.iterdir()
-    compiled._library.cache_clear()
-    monkeypatch.setattr(compiled, "compiler", lambda: pytest.fail("compiled again"))
-    assert compiled.available()
+    native._library.cache_clear()
+    monkeypatch.setattr(native, "compiler", lambda: pytest.fail("compiled again"))
+    assert native.available()
     assert list(empty_cache.iterdir()) == [kept]
 
 
 def test_a_damaged_copy_is_replaced(empty_cache, monkeypatch, tmp_path):
-    assert compiled.available()
+    assert native.available()
     [kept] = empty_cache.iterdir()
     elsewhere = tmp_path / "another cache"
     damaged = elsewhere / "initlab" / kept.name
     damaged.parent.mkdir(parents=True)
     damaged.write_bytes(kept.read_bytes()[:1000])
-    monkeypatch.setattr(compiled, "user_cache_path", lambda name: elsewhere / name)
-    compiled._library.cache_clear()
-    assert compiled.available()
+    monkeypatch.setattr(native, "user_cache_path", lambda name: elsewhere / name)
+    native._library.cache_clear()
+    assert native.available()
     assert damaged.read_bytes() == kept.read_bytes()
 
 
 def test_a_cache_that_cannot_be_written_is_no_hindrance(empty_cache):
     empty_cache.write_text("a file where the folder should be")
-    assert compiled.available()
+    assert native.available()
     losses, _ = FusedMLP(model := MLP((5,), inputs=INPUTS), networks(model)).gradients(
         batch_of(*batch(False)), CrossEntropy()
     )
@@ -229,7 +229,7 @@ def test_without_a_compiler_pytorch_does_it(empty_cache, monkeypatch, tmp_path, 
         tool.write_text("#!/bin/sh\nexit 1\n" if hindrance == "one that fails" else "no program")
         tool.chmod(0o755)
         monkeypatch.setenv("CC", str(tool))
-    assert not compiled.available()
+    assert not native.available()
     model = MLP((8, 6), inputs=INPUTS)
     params, (x, y) = networks(model), batch(False)
     ours = FusedMLP(model, params)
