@@ -53,7 +53,8 @@ def work(peer: Peer, case: Training | Signal) -> Work:
     """The peer's work on the case, or on fewer of its networks; it gives the model-samples done."""
     case = case.of(case.few) if peer.one_by_one else case
     run = peer.prepare(case)
-    samples = case.samples * getattr(peer, "passes", 1)
+    longer = isinstance(peer, OnProcesses) and isinstance(case, OwnTraining)
+    samples = case.samples * (case.passes if longer else 1)
     # On a GPU the values that are given may still be on their way.
     return lambda: len(run().cpu()) * samples
 
@@ -105,6 +106,7 @@ def orders(case: Training | Signal) -> list[Training | Signal]:
 def smaller(case: Training | Signal) -> Training | Signal:
     """Few networks and samples: to see that all runs, not to compare."""
     case = case.of(min(case.few, 4))
+    case = replace(case, passes=1) if isinstance(case, OwnTraining) else case
     return case if isinstance(case, Signal) else replace(case, samples=2 * case.batch)
 
 

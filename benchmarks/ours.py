@@ -40,13 +40,12 @@ class Ours:
 class OnProcesses:
     """`initlab.run`, which may use two processes: their start and the store are in its time.
 
-    It goes over the data more often, as one does who starts processes; the time of a pass counts.
+    It goes over the data `case.passes` times, as nobody starts processes for less.
     """
 
     name = "initlab.run, workers=2"
     letters = "".join(OWN)
     one_by_one = False
-    passes = 20
 
     def prepare(self, case: OwnTraining) -> Callable[[], Tensor]:
         """See `benchmarks.peers.Peer`."""
@@ -58,7 +57,7 @@ class OnProcesses:
                 data=data,
                 loss=case.loss,
                 optimizer=SGD(case.lr, case.momentum),
-                budget=Budget(epochs=self.passes, batch_size=case.batch),
+                budget=Budget(epochs=case.passes, batch_size=case.batch),
                 seed=network,
                 order=0 if case.shared else network,
             )

@@ -122,7 +122,10 @@ class Block(nn.Module):
 
 
 class SmallGPT(nn.Module):
-    """A language model whose head is tied to its embedding."""
+    """A language model whose head is tied to its embedding.
+
+    Batches are as nanoGPT takes them on a processor: 12 texts of 64 tokens.
+    """
 
     def __init__(self, width: int = 64, depth: int = 2, heads: int = 4) -> None:
         super().__init__()
@@ -195,11 +198,13 @@ class OwnTraining(Training):
     """Some epochs of SGD with momentum by networks that a user has written.
 
     `inputs` and `targets` make N samples from a generator; `loss` is ours, and `plain` the same as
-    a function of outputs and targets.
+    a function of outputs and targets. Where processes are started (`initlab.run`) the networks go
+    over the samples `passes` times, for about ten seconds of work.
     """
 
     inputs: Callable[[int, torch.Generator], Any] = VECTORS
     targets: Callable[[int, torch.Generator], Tensor] = CLASSES_OF
+    passes: int = 4
     loss: Loss = CROSS_ENTROPY
     plain: Callable[[Tensor, Tensor], Tensor] = mean_cross_entropy
 
@@ -223,19 +228,22 @@ def _of(letter: str, title: str, network: Network, **more: Any) -> OwnTraining:
 OWN: dict[str, OwnTraining] = {
     case.letter: case
     for case in (
-        _of("f", "32 MLPs 64-128-128-10", Network(PlainMLP, width=128), samples=2048),
-        _of("g", "32 MLPs 64-256-256-10", Network(PlainMLP, width=256), samples=2048),
+        _of("f", "32 MLPs 64-128-128-10", Network(PlainMLP, width=128), samples=2048, passes=40),
+        _of("g", "32 MLPs 64-256-256-10", Network(PlainMLP, width=256), samples=2048, passes=20),
         _of("h", "32 CNNs with BatchNorm", Network(SmallCNN), inputs=_noise(3, 16, 16)),
         _of(
             "i", "8 ResNets of torchvision", Network(resnet), inputs=_noise(3, 32, 32),
-            networks=8, few=2, samples=256, lr=0.001,
+            networks=8, few=2, samples=512, lr=0.001, passes=2,
         ),
         _of(
             "j", "8 tiny ViTs of timm", Network(vit), inputs=_noise(3, 32, 32),
-            networks=8, few=2, samples=512,
+            networks=8, few=2, samples=512, passes=2,
         ),
         _of("k", "32 LSTM classifiers", Network(SequenceLSTM), inputs=_whole(TOKENS, LENGTH)),
-        _of("l", "32 graph networks of torch_geometric", Network(GraphNet), inputs=_graphs),
+        _of(
+            "l", "32 graph networks of torch_geometric", Network(GraphNet), inputs=_graphs,
+            passes=20,
+        ),
         _of(
             "m", "32 GPTs with a tied head", Network(SmallGPT), inputs=_whole(TOKENS, TEXT),
             targets=_whole(TOKENS, TEXT), samples=252, batch=12,
@@ -243,6 +251,7 @@ OWN: dict[str, OwnTraining] = {
         _of(
             "n", "32 regressions with Dropout", Network(DropoutRegression), inputs=_noise(16),
             targets=_noise(), loss=MeanSquaredError(), plain=mean_squared_error, samples=2048,
+            passes=40,
         ),
     )
 }  # fmt: skip

@@ -155,7 +155,7 @@ class ModuleEnsemble(Ensemble):
         if device.type == "cuda":
             self.streams = [torch.cuda.Stream(device) for _ in range(STREAMS)]
         self.state = {
-            "theta": [_channels_last(params[n].detach()) for n in self.names],
+            "theta": [params[n].detach() for n in self.names],  # copied where they are bound
             "rest": rest,
             "modules": Each(modules),
             "noise": Each(noise) if noise is not None and (draws or any(dropping)) else None,
