@@ -80,7 +80,7 @@ def test_a_watched_run_is_the_run(model, stages):
         budget=Budget(epochs=2, batch_size=32),
         stages=stages,
     )
-    watched = Run(**{**vars(run), "watch": Condition(examples=64, products=3)})
+    watched = Run(**{**vars(run), "observer": Condition(examples=64, products=3)})
     assert from_plain(to_plain(watched)) == watched
     [(_, _, _, plain)], [(_, _, _, seen)] = execute([run]), execute([watched])
     assert [r for r in seen if r[3] not in ("dead", "rank", "sharpness")] == plain

@@ -20,6 +20,7 @@ from initlab.measure.invariance import scale_invariant, squared_norm
 from initlab.store import RECORDED, Store
 from initlab.studies import initialization_memory as study
 from initlab.studies.contract import Results, compute
+from tests.studies.then import key_then
 
 FIRST_EDITION = Path(__file__).parent / "first_edition" / "initialization-memory.json"
 #: SHA-256 of the sorted keys of the first edition's grid.
@@ -60,7 +61,7 @@ def named(preset: str) -> dict[str, study.Group]:
 @every
 def test_the_grid_is_that_of_the_first_edition(preset):
     grid = study.grid(study.PRESETS[preset])
-    keys = sorted({sweep.key(run) for runs in grid.values() for run in runs})
+    keys = sorted({key_then(run) for runs in grid.values() for run in runs})
     assert hashlib.sha256("\n".join(keys).encode()).hexdigest() == GRIDS[preset]
 
 

@@ -21,6 +21,7 @@ from initlab.studies import staying_near_the_start as study
 from initlab.studies.contract import Results
 from initlab.studies.staying_near_the_start import judge_losses, seeds, sizes, straight
 from initlab.sweep import Run, key
+from tests.studies.then import key_then
 
 FIRST = json.loads(
     Path(__file__, "..", "first_edition", f"{study.STUDY}.json").resolve().read_text("utf8")
@@ -45,7 +46,9 @@ def keys(preset: str) -> set[str]:
 @pytest.mark.parametrize("preset", study.PRESETS)
 def test_the_grid_is_the_first_editions(preset):
     assert study.PRESETS[preset].preset == preset
-    assert sha256("\n".join(sorted(keys(preset))).encode()).hexdigest() == KEYS[preset]
+    runs = (r for some in study.grid(study.PRESETS[preset]).values() for r in some)
+    then = sorted({key_then(r) for r in runs})
+    assert sha256("\n".join(then).encode()).hexdigest() == KEYS[preset]
 
 
 def test_every_run_is_recorded():

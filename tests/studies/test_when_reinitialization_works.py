@@ -25,6 +25,7 @@ from initlab.studies.contract import Results
 from initlab.studies.when_reinitialization_works.grid import cells, tuning
 from initlab.studies.when_reinitialization_works.judge import slower
 from initlab.sweep import Run
+from tests.studies.then import key_then
 
 HERE = Path(__file__).parent
 FIRST = json.loads((HERE / "first_edition" / f"{study.STUDY}.json").read_text(encoding="utf8"))
@@ -137,7 +138,8 @@ def test_the_smoke_preset_is_small_and_judged_without_a_word(recwarn):
 
 def test_the_grid_is_that_of_the_first_edition_and_recorded(results):
     keys = {key(run) for runs in results.grid.values() for run in runs}
-    assert hashlib.sha256("\n".join(sorted(keys)).encode()).hexdigest() == GRID
+    then = sorted({key_then(run) for runs in results.grid.values() for run in runs})
+    assert hashlib.sha256("\n".join(then).encode()).hexdigest() == GRID
     assert keys <= Store(RECORDED).keys()
     assert set(results.grid) == set(study.AXES) >= {s for of in study.BEHIND.values() for s in of}
 

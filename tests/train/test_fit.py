@@ -158,10 +158,13 @@ def test_checks_resolve_as_promised(last, resolution):
     [
         (lambda: SGD(lr=0), "lr must be > 0, not 0"),
         (lambda: Budget(epochs=0), "epochs must be ≥ 1, not 0"),
-        (lambda: Budget(target_train_loss=0.0), "loss is a training loss > 0 to end at, not 0.0"),
+        (
+            lambda: Budget(target_train_loss=0.0),
+            "target_train_loss is a loss > 0 to end at, not 0.0",
+        ),
         (
             lambda: Budget(target_train_loss=1.0, target_test_accuracy=0.5),
-            "one of target, fitted and loss",
+            "one of target_test_accuracy, target_train_accuracy, target_train_loss",
         ),
         (lambda: Budget(target_test_accuracy=20), "an accuracy in (0, 1], not 20"),
         (lambda: Budget(resolution=0.0), "resolution must be > 0"),

@@ -52,9 +52,7 @@ def variance_ratios(
     Returns:
         One ratio per draw, (networks,).
     """
-    weights = init.initialize(
-        layer, init.Normal(std=fan**-0.5), generator, bias=init.Zeros(), count=networks
-    )
+    weights = init.stacked(layer, init.Normal(std=fan**-0.5), generator, networks)
     bias = weights["bias"][0]
     shape = layer(torch.zeros(1, layer.in_channels, IMAGE, IMAGE)).shape
     xs, gs = [], []

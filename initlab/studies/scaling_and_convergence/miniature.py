@@ -47,8 +47,8 @@ def training_curves(
     drawn = [
         {
             name: factor * t
-            for name, t in init.initialize(
-                model.build("meta"), init.rule(scheme), fresh, count=networks
+            for name, t in init.stacked(
+                model.build("meta"), init.rule(scheme), fresh, networks
             ).items()
         }
         for factor in factors
