@@ -15,6 +15,7 @@ import pytest
 from initlab import claims
 from initlab.claims import number
 from initlab.measure import meanfield
+from initlab.spec import key
 from initlab.store import RECORDED, Store
 from initlab.studies import contract
 from initlab.studies import scaling_and_convergence as study
