@@ -12,7 +12,7 @@ import pytest
 
 from initlab import Budget, Store, grid, run
 from tests.own.networks import cases
-from tests.own.test_as_a_loop import BATCH, base
+from tests.own.test_as_a_loop import BATCH, SLOW, base
 from tests.sweep.test_sweep import values
 from tests.wait import until
 
@@ -21,7 +21,8 @@ CASES = cases()
 
 def runs_of(name: str) -> list:
     """Twenty runs in five groups."""
-    some = base(CASES[name], budget=Budget(epochs=4, batch_size=BATCH))
+    epochs = 1 if name in SLOW else 4
+    some = base(CASES[name], budget=Budget(epochs=epochs, batch_size=BATCH))
     return grid(some, order=range(5), seed=range(4))
 
 
