@@ -59,7 +59,7 @@ class Best(Stateful):
         statistic, (rows,) each.
         """
         if not self.params:  # it ended before its first epoch did
-            self.look(0, group)
+            self.look(step, group)
         best = ensemble(self.recipe.model, take(self.params, rows))
         found = {
             "best_epochs": take(self.state["step"], rows) / per_epoch,

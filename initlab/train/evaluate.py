@@ -65,10 +65,12 @@ def evaluate(
         y = targets[:, at : at + len(part.y)]
         at += len(part.y)
         outputs = networks.predict(part.x, chosen)
-        count = loss.terms(outputs, y)
-        total, terms = total + loss(outputs, y) * count, terms + count
+        count = torch.as_tensor(loss.terms(outputs, y), device=total.device)
+        none = count == 0  # all targets here are left out, and the mean of nothing is no number
+        total = total + (loss(outputs, y) * count).masked_fill(none, 0.0)
+        terms = terms + count
         if loss.classifies:
-            right = right + loss.right(outputs, y) * count
+            right = right + (loss.right(outputs, y) * count).masked_fill(none, 0.0)
         if metrics:
             kept.append(outputs)
     found: dict[str, Tensor] = {"loss": total / terms}

@@ -112,10 +112,11 @@ def check_targets(recipe: Recipe, data: DataSet, params: Params, labels: Tensor 
         except ValueError:
             raise
         except Exception as error:
+            why = (str(error).splitlines() or ["no message"])[0]
             shapes = apply(lambda t: f"{tuple(t.shape)} {t.dtype}", few)
             raise ValueError(
                 f"{model.label} does not take the inputs of {data.name}, two of which are "
-                f"{shapes}: {type(error).__name__}: {str(error).splitlines()[0]}"
+                f"{shapes}: {type(error).__name__}: {why}"
             ) from error
         if outputs.dim() == 0 or len(outputs) != len(data.train.y[:2]):
             raise ValueError(

@@ -15,8 +15,8 @@ from initlab.spec import spec
 class Loss:
     """What training makes small: the mean over a batch, of each of R networks.
 
-    Outputs are (R, B, …). Targets are (B, …) for all networks alike, or (R, B, …). Everything that
-    differs from loss to loss is here: a new one is a class of its own and nothing else.
+    Outputs are (R, B, …). Targets are (1, B, …) for all networks alike, or (R, B, …). Everything
+    that differs from loss to loss is here: a new one is a class of its own and nothing else.
     """
 
     #: Whether an accuracy goes with it.

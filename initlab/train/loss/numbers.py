@@ -104,10 +104,9 @@ class BinaryCrossEntropy(OfNumbers):
 
 
 def _numbers(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Both as (R, B, …): a last axis of one output, which the targets do not have, is left away."""
-    axes = outputs.dim()
-    if outputs.shape[-1] == 1 and targets.shape[-1] != 1:
-        outputs, axes = outputs.squeeze(-1), axes - 1
-    if targets.dim() == axes - 1:
-        targets = targets.unsqueeze(0)
+    """Both with the same axes: a last axis of one output, which the targets do not have, is left
+    away.
+    """
+    if targets.dim() == outputs.dim() - 1 and outputs.shape[-1] == 1:
+        outputs = outputs.squeeze(-1)
     return outputs, targets
