@@ -21,7 +21,7 @@ export PATH := $(PATH):$(CURDIR)/$(BIN)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help env book run site test lint smoke fresh lowest lab serve live bench vendor widget graphs clean
+.PHONY: help env book run site test lint style types smoke fresh lowest lab serve live bench vendor widget graphs clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -43,15 +43,21 @@ site: $(ENVIRONMENT) $(VENDOR) $(LIVE) graphs
 	$(BIN)/jupyter-book build . -W -n --keep-going
 	$(BIN)/python book/pages.py _build/html
 
-# By file: what a file sets up (a site, a cluster) is set up by one of the processes.
-test: lint $(VENDOR) $(LIVE) graphs ## Everything that CI runs: ruff, mypy, pytest, the site in a browser
+# By file: what a file sets up (a site, a cluster) is set up by one of the processes. One more than
+# two cores have work for: who waits for a browser or for a node of Ray leaves a core idle.
+test: style $(VENDOR) $(LIVE) ## Everything that CI runs: ruff, mypy, pytest, the site in a browser
 	@command -v chromium chromium-browser google-chrome google-chrome-stable > /dev/null \
 		|| $(BIN)/playwright install chromium
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	@echo types graphs | xargs -P 2 -n 1 $(MAKE) --no-print-directory
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
-lint: $(ENVIRONMENT)
+lint: style types
+
+style: $(ENVIRONMENT)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(ENVIRONMENT)
 	$(BIN)/mypy
 
 smoke: $(ENVIRONMENT) ## Every notebook at the smoke preset, computed

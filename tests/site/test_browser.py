@@ -32,19 +32,22 @@ def test_every_expected_page_is_there(site):
     pages.check(site)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [DESKTOP, PHONE], ids=["desktop", "phone"])
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_is_whole(visit, name, width, scheme):
-    seen = visit(name, width=width, scheme=scheme)
-    if shots := os.environ.get("INITLAB_SHOTS"):
-        stem = name.split(".html")[0].replace("/", "-")
-        seen.page.screenshot(path=Path(shots, f"{stem}-{width}-{scheme}.png"), full_page=True)
-    assert seen.problems == []
-    assert seen.page.evaluate("document.documentElement.dataset.theme") == scheme
-    overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    assert seen.page.evaluate(overflow) <= 0, "the page is wider than the window"
-    assert "".join(seen.page.locator("main h1").all_inner_texts()).strip()
+def test_a_page_is_whole(visit, name, width):
+    """In one scheme as it is opened, and in the other when the reader's machine changes to it."""
+    schemes = ("light", "dark") if width == DESKTOP else ("dark", "light")
+    seen = visit(name, width=width, scheme=schemes[0])
+    for scheme in schemes:
+        seen.page.emulate_media(color_scheme=scheme)
+        seen.page.wait_for_function(f"document.documentElement.dataset.theme === '{scheme}'")
+        if shots := os.environ.get("INITLAB_SHOTS"):
+            stem = name.split(".html")[0].replace("/", "-")
+            seen.page.screenshot(path=Path(shots, f"{stem}-{width}-{scheme}.png"), full_page=True)
+        assert seen.problems == []
+        overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert seen.page.evaluate(overflow) <= 0, "the page is wider than the window"
+        assert "".join(seen.page.locator("main h1").all_inner_texts()).strip()
 
 
 def test_the_root_leads_to_the_front_page(visit):
