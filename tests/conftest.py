@@ -16,7 +16,7 @@ from initlab import files
 from initlab.devices import present
 from tests.guard import sitecustomize
 from tests.smoke import smoke
-from tests.units import Units, is_a_chapter
+from tests.units import Units, rank
 
 #: Where INITLAB_DATA pointed before the tests: for those that are marked `data`.
 GIVEN = "INITLAB_TESTS_DATA"
@@ -52,8 +52,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Chapters first: others wait for them, and nothing that is long comes last."""
-    items.sort(key=lambda item: not is_a_chapter(item.nodeid))
+    """See `tests.units.rank`."""
+    items.sort(key=lambda item: rank(item.nodeid))
 
 
 @pytest.hookimpl(optionalhook=True)

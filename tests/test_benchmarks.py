@@ -246,7 +246,9 @@ def test_every_part_of_a_step_is_found(order):
     row = parts(case, rounds=3)
     assert row["networks"] == 32 and row["order"] == order
     assert set(row["milliseconds"]) == {PRODUCTS, STEP, REST}
-    assert all(spent > 0 for spent in row["milliseconds"].values())
+    spent = row["milliseconds"]
+    assert spent[PRODUCTS] > 0 and spent[STEP] > 0
+    assert abs(spent[REST]) < float("inf")  # a difference of times: below zero if noise is larger
     assert torch.get_num_threads() == threads
 
 

@@ -19,10 +19,7 @@ import torch
 from initlab import cluster, sweep
 from initlab.cluster import ClusterError, on_ray
 from initlab.store import Store
-from initlab.sweep import grid
-from initlab.train import Budget
-from tests.own.networks import cases
-from tests.own.test_as_a_loop import base
+from tests.own.test_as_a_loop import every, here
 from tests.sweep.test_sweep import RUNS, alive, values
 from tests.wait import PATIENCE, until
 
@@ -183,18 +180,12 @@ def test_a_sweep_that_loses_a_node_gives_the_same_frame(two_nodes, tmp_path):
     pd.testing.assert_frame_equal(values(lost), values(local))
 
 
-def test_networks_that_nobody_here_wrote_train_on_two_nodes(two_nodes, tmp_path):
-    budget = Budget(epochs=1, batch_size=24)
-    runs = [r for c in cases().values() for r in grid(base(c, budget=budget), seed=range(20))]
-    on_two, here = (
-        sweep.run(runs, store=Store(tmp_path / name), recorded=False, engine=engine, **how)
-        for name, engine, how in (
-            ("ray", "ray", {"address": two_nodes.address}),
-            ("local", "local", {"workers": 1}),
-        )
+def test_networks_that_nobody_here_wrote_train_on_two_nodes(two_nodes, shared, tmp_path):
+    on_two = sweep.run(
+        every(), store=Store(tmp_path), recorded=False, engine="ray", address=two_nodes.address
     )
     assert on_two.key.nunique() == 160
-    pd.testing.assert_frame_equal(values(on_two), values(here), rtol=1e-3, atol=1e-4)
+    pd.testing.assert_frame_equal(values(on_two), values(here(shared)), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ handlers["kernel_info_request"] = answer_and_linger
 @pytest.mark.notebook
 def test_a_kernel_that_still_works_is_not_interrupted(tmp_path, capfd):
     run(tiny(tmp_path, SLOW_TO_REST), tmp_path / "copy.ipynb", {})
-    assert capfd.readouterr().err == ""
+    assert "KeyboardInterrupt" not in capfd.readouterr().err
 
 
 @pytest.mark.notebook

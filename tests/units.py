@@ -8,9 +8,18 @@ from xdist.scheduler import LoadScopeScheduling
 SITE = {f"tests/site/{name}.py" for name in ("test_browser", "test_csp", "test_live_book")}
 
 
+#: Files that wait for others most of the time: for nodes of Ray, for processes that are killed.
+WAITING = ("tests/test_cluster.py", "tests/test_batch.py", "tests/test_store_reliability.py")
+
+
 def is_a_chapter(nodeid: str) -> bool:
     """Whether a test runs a whole chapter: the longest tests, on which those of the site wait."""
     return "::test_smoke_computes" in nodeid
+
+
+def rank(nodeid: str) -> int:
+    """Chapters begin, then what waits, so that nothing that is long comes last."""
+    return 0 if is_a_chapter(nodeid) else 1 if nodeid.startswith(WAITING) else 2
 
 
 class Units(LoadScopeScheduling):

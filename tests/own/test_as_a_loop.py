@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -13,6 +14,7 @@ from initlab.init import AsBuilt, HeNormal
 from initlab.spec import key, seed_of
 from initlab.sweep.execute import _fit
 from tests.own.networks import Case, cases
+from tests.smoke import once
 
 CASES = cases()
 BATCH, EPOCHS = 24, 50  # 100 steps
@@ -138,14 +140,26 @@ def twenty(name: str) -> list[Run]:
     return grid(some, init=[AsBuilt(), HeNormal()], seed=range(10))
 
 
+def every() -> list[Run]:
+    """Twenty runs of each case."""
+    return [one for name in CASES for one in twenty(name)]
+
+
+def _in_one_process(folder: Path) -> None:
+    run(every(), store=Store(folder), recorded=False, workers=1)
+
+
+def here(shared: Path) -> pd.DataFrame:
+    """What all of them give in one process: computed once for all tests."""
+    kept = once(shared / "twenty", _in_one_process)
+    return run(every(), store=Store(kept), recorded=False, workers=1)
+
+
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory) -> list[pd.DataFrame]:
+def swept(shared, tmp_path_factory) -> list[pd.DataFrame]:
     """All cases as one sweep: on two processes, and in this one."""
-    runs = [one for name in CASES for one in twenty(name)]
-    return [
-        run(runs, store=Store(tmp_path_factory.mktemp("store")), recorded=False, workers=workers)
-        for workers in (2, 1)
-    ]
+    store = Store(tmp_path_factory.mktemp("store"))
+    return [run(every(), store=store, recorded=False, workers=2), here(shared)]
 
 
 @pytest.mark.parametrize("name", CASES)

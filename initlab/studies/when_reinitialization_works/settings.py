@@ -120,7 +120,7 @@ PRESETS: dict[str, Settings] = {
     "smoke": replace(
         _LAPTOP,
         preset="smoke",
-        datasets=("fashion_mnist", "gaussian"),
+        datasets=("fashion_mnist",),
         residual=("fashion_mnist",),
         train=64,
         validation=40,
