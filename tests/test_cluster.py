@@ -92,6 +92,13 @@ def two_nodes():
         nodes.shutdown()
 
 
+@pytest.fixture(scope="class")
+def joined(two_nodes):
+    """The same cluster, with one connection for many tests: each new one starts new workers."""
+    with cluster.connected(two_nodes.address):
+        yield two_nodes
+
+
 def groups(count):
     return [[Item(2 * n), Item(2 * n + 1)] for n in range(count)]
 
@@ -102,43 +109,49 @@ def test_every_group_comes_back_once_and_both_nodes_work(two_nodes, tmp_path):
     assert {r[1:] for group in results for r in group} == {("cpu", 1)}
 
 
-def test_workers_flush_denormals(two_nodes):
-    assert list(on_ray(groups(1), tiny, address=two_nodes.address)) == [0.0]
+class TestOneConnection:
+    """Workers are those of the first of these tests."""
 
+    def test_workers_flush_denormals(self, joined):
+        assert list(on_ray(groups(1), tiny, address=joined.address)) == [0.0]
 
-def test_groups_are_taken_when_there_is_room(two_nodes):
-    taken = []
+    def test_groups_are_taken_when_there_is_room(self, joined):
+        taken = []
 
-    def lazily():
-        for group in groups(12):
-            taken.append(group)
-            yield group
+        def lazily():
+            for group in groups(12):
+                taken.append(group)
+                yield group
 
-    results = on_ray(lazily(), squares, address=two_nodes.address)
-    next(results)
-    assert len(taken) <= 2 * cluster.IN_FLIGHT
-    assert len(list(results)) == 11
-    assert len(taken) == 12
+        results = on_ray(lazily(), squares, address=joined.address)
+        next(results)
+        assert len(taken) <= 2 * cluster.IN_FLIGHT
+        assert len(list(results)) == 11
+        assert len(taken) == 12
 
+    def test_giving_up_cancels_what_is_in_flight(self, joined, tmp_path):
+        results = on_ray(groups(3), partial(stays, tmp_path), address=joined.address)
+        next(results)
+        until(lambda: list(tmp_path.iterdir()), "nothing is in flight")
+        results.close()
+        at_work = [Path("/proc", file.name) for file in tmp_path.iterdir()]
+        until(lambda: not any(p.exists() for p in at_work), "what was given up goes on")
+        assert len(list(on_ray(groups(2), squares, address=joined.address))) == 2
 
-def test_giving_up_cancels_what_is_in_flight(two_nodes, tmp_path):
-    results = on_ray(groups(3), partial(stays, tmp_path), address=two_nodes.address)
-    next(results)
-    until(lambda: list(tmp_path.iterdir()), "nothing is in flight")
-    results.close()
-    at_work = [Path("/proc", file.name) for file in tmp_path.iterdir()]
-    until(lambda: not any(p.exists() for p in at_work), "what was given up goes on")
-    assert len(list(on_ray(groups(2), squares, address=two_nodes.address))) == 2
+    def test_an_error_of_the_task_comes_through(self, joined):
+        with pytest.raises(LookupError, match="no luck with 0"):
+            list(on_ray(groups(1), fails, address=joined.address))
 
+    def test_a_task_that_always_dies_is_given_up(self, joined):
+        with pytest.raises(ClusterError, match=r"a group was lost .* stored before is safe"):
+            list(on_ray(groups(1), dies, retries=1, address=joined.address))
 
-def test_an_error_of_the_task_comes_through(two_nodes):
-    with pytest.raises(LookupError, match="no luck with 0"):
-        list(on_ray(groups(1), fails, address=two_nodes.address))
-
-
-def test_a_task_that_always_dies_is_given_up(two_nodes):
-    with pytest.raises(ClusterError, match=r"a group was lost .* stored before is safe"):
-        list(on_ray(groups(1), dies, retries=1, address=two_nodes.address))
+    def test_networks_that_nobody_here_wrote_train_on_two_nodes(self, joined, shared, tmp_path):
+        on_two = sweep.run(
+            every(), store=Store(tmp_path), recorded=False, engine="ray", address=joined.address
+        )
+        assert on_two.key.nunique() == 160
+        pd.testing.assert_frame_equal(values(on_two), values(here(shared)), rtol=1e-3, atol=1e-4)
 
 
 def held(begun, doomed, group, device):
@@ -178,14 +191,6 @@ def test_a_sweep_that_loses_a_node_gives_the_same_frame(two_nodes, tmp_path):
     assert len(two_nodes.worker_nodes) == 1
     assert len(list(begun.iterdir())) > len(todo), "nothing was computed twice"
     pd.testing.assert_frame_equal(values(lost), values(local))
-
-
-def test_networks_that_nobody_here_wrote_train_on_two_nodes(two_nodes, shared, tmp_path):
-    on_two = sweep.run(
-        every(), store=Store(tmp_path), recorded=False, engine="ray", address=two_nodes.address
-    )
-    assert on_two.key.nunique() == 160
-    pd.testing.assert_frame_equal(values(on_two), values(here(shared)), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize(
