@@ -5,6 +5,7 @@ Made anew only when something that it is made of has changed. `manifest.json` sa
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import multiprocessing
@@ -97,8 +98,12 @@ def _parts() -> dict[str, Any]:
     """All parts of the graphs. Tracing is slow and on one core, so two of them do it."""
     from initlab.live import graphs
 
-    # Not forked: this process has threads of torch's.
-    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+    # Not forked: this process has threads of torch's. Tracing makes millions of objects that stay,
+    # which the collector need not look through again and again.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(
+        2, context, initializer=gc.set_threshold, initargs=(100_000, 50)
+    ) as pool:
         return dict(zip(graphs.PARTS, pool.map(graphs.part, graphs.PARTS), strict=True))
 
 

@@ -103,18 +103,34 @@ class Visit:
 Open = Callable[..., Visit]
 
 
+@pytest.fixture(scope="module")
+def readers(browser) -> Iterator[Callable[..., object]]:
+    """Readers by width of window and scheme, who remember what they have fetched."""
+    contexts: dict[tuple[int, str], object] = {}
+
+    def reader(width: int, scheme: str) -> object:
+        if (width, scheme) not in contexts:
+            contexts[width, scheme] = browser.new_context(
+                viewport={"width": width, "height": 900},
+                color_scheme=scheme,
+                reduced_motion="reduce",
+            )
+            contexts[width, scheme].set_default_timeout(WAIT)
+        return contexts[width, scheme]
+
+    yield reader
+    for context in contexts.values():
+        context.close()
+
+
 @pytest.fixture
-def visit(browser, address: str) -> Iterator[Open]:
+def visit(readers, address: str) -> Iterator[Open]:
     """Open pages of the site, recording console errors, failed and foreign requests."""
-    contexts = []
+    pages = []
 
     def open_page(name: str, *, width: int = 1280, scheme: str = "light") -> Visit:
-        context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
-        )
-        context.set_default_timeout(WAIT)
-        contexts.append(context)
-        page = context.new_page()
+        page = readers(width, scheme).new_page()
+        pages.append(page)
         seen = Visit(page)
         page.on("console", lambda m: _is_error(m) and seen.problems.append(m.text))
         page.on("pageerror", lambda e: seen.problems.append(f"uncaught: {e}"))
@@ -126,8 +142,9 @@ def visit(browser, address: str) -> Iterator[Open]:
         return seen
 
     yield open_page
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.evaluate("localStorage.clear()")  # the scheme that was chosen
+        page.close()
 
 
 def _found(response) -> bool:

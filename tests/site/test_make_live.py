@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import html
 import json
+import multiprocessing
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from http.server import ThreadingHTTPServer
@@ -171,20 +173,41 @@ def test_the_extension_refuses_in_any_server(book):
     assert "initlab: this server is refused: every web page could use it" in done.stderr
 
 
+def served(arguments: list[str], environment: dict[str, str]) -> tuple[int, str, str]:
+    """Status, stdout and stderr of the command line in a process of its own.
+
+    The process is forked from one that has imported all that takes seconds.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["initlab.cli", "initlab.live.server"])
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = Path(folder, "out"), Path(folder, "err")
+        process = context.Process(target=_serve, args=(arguments, environment, out, err))
+        process.start()
+        process.join(PATIENCE)
+        assert process.exitcode is not None, "it has started"
+        return process.exitcode, out.read_text(), err.read_text()
+
+
+def _serve(arguments: list[str], environment: dict[str, str], out: Path, err: Path) -> None:
+    os.environ.update(environment)
+    for stream, file in ((1, out), (2, err)):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), stream)
+    from initlab import cli
+
+    status = cli.main(arguments[1:])
+    sys.stdout.flush()
+    os._exit(status)
+
+
 def assert_refused(site: Path, reason: str, *options: str, **environment: str) -> None:
     command = ["-m", "initlab", "live", "--port", str(free_port()), "--site", str(site), "--"]
-    done = subprocess.run(
-        [sys.executable, *command, *AS_ROOT, *options],
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
-    assert done.returncode == 2
-    [line] = done.stderr.splitlines()
+    status, out, err = served([*command[1:], *AS_ROOT, *options], environment)
+    assert status == 2
+    [line] = err.splitlines()
     assert line.startswith("initlab: this server is refused: ")
     assert reason in line
-    assert done.stdout == ""
+    assert out == ""
 
 
 @pytest.mark.parametrize(
