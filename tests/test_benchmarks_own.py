@@ -39,6 +39,8 @@ def tiny(letter: str, order: str = "own") -> OwnTraining:
     ids=lambda value: value if isinstance(value, str) else value.name,
 )
 def test_everyone_trains_the_same_thing(peer, letter, order):
+    if peer.name == "JAX" and order == "shared":
+        pytest.skip("JAX takes seconds to compile each, and its orders differ by an index alone")
     case = tiny(letter, order)
     try:
         run = peer.prepare(case)
