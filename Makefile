@@ -43,13 +43,13 @@ site: $(ENVIRONMENT) $(VENDOR) $(LIVE) graphs
 	$(BIN)/jupyter-book build . -W -n --keep-going
 	$(BIN)/python book/pages.py _build/html
 
-# By file: what a file sets up (a site, a cluster) is set up by one of the processes. Twice as many as
+# By file: what a file sets up (a site, a cluster) is set up by one of the processes. One more than
 # two cores have work for: who waits for a browser or for a node of Ray leaves a core idle.
 test: style $(VENDOR) $(LIVE) ## Everything that CI runs: ruff, mypy, pytest, the site in a browser
 	@command -v chromium chromium-browser google-chrome google-chrome-stable > /dev/null \
 		|| $(BIN)/playwright install chromium
 	@echo types graphs | xargs -P 2 -n 1 $(MAKE) --no-print-directory
-	$(BIN)/python -m pytest -n 4 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 lint: style types
 
