@@ -231,6 +231,26 @@ def inspection(frame: pd.DataFrame, *, size: tuple[float, float] = HALF) -> list
     return [ax for ax in panels if ax is not None]
 
 
+def diagnosis(frame: pd.DataFrame, *, size: tuple[float, float] = HALF) -> Axes:
+    """The layers of a report of `initlab.diagnose`: mean squares of outputs and of gradients.
+
+    Layers in which a value is not finite are marked by a line.
+    """
+    moments = frame[frame.statistic.isin(["forward", "backward"]) & (frame.layer >= 0)]
+    finite = moments[np.isfinite(moments.value) & (moments.value > 0)]
+    rows = finite.rename(columns={"value": "mean"})
+    ax = axes("", "layer, in order of computation", "mean square", size)
+    for statistic, name in (("forward", "outputs"), ("backward", "gradients")):
+        own = rows[rows.statistic == statistic].sort_values("layer")
+        ax.plot(own.layer, own["mean"], marker="o", markersize=3, label=name)
+    bad = moments[~np.isfinite(moments.value)]
+    if len(bad):
+        ax.axvline(bad.layer.min(), linestyle=":", color="0.5", label="not finite from here on")
+    ax.set_yscale("log")
+    ax.legend()
+    return ax
+
+
 def _curves_of(
     rows: pd.DataFrame,
     shown: tuple[str, str, str, tuple[float, float]],

@@ -32,7 +32,7 @@ from initlab.init import (
 from initlab.live import Live
 from initlab.measure import Correlation, SecondMoments, Signal, meanfield, theory
 from initlab.measure.coordinates import coordinate_check
-from initlab.measure.inspection import diagnose
+from initlab.measure.inspection import inspect
 from initlab.measure.layers import units
 from initlab.models import MLP, ConvNet, ResidualMLP
 from initlab.notebook import value
@@ -168,17 +168,17 @@ PYTHON = {
     "a c": (lambda: meanfield.c_star("relu", INF), ValueError, "sigma_w must be a standard dev"),
     "no edge": (lambda: meanfield.edge_of_chaos(torch.zeros_like), ValueError, "no edge of chaos"),
     "inspected parts": (
-        lambda: diagnose(LINEAR, HeNormal(), (PAIR, PAIR), parts=["hesian"]),
+        lambda: inspect(LINEAR, HeNormal(), (PAIR, PAIR), parts=["hesian"]),
         ValueError,
         "unknown part hesian; known: layers, units, jacobian",
     ),
     "inspected batch": (
-        lambda: diagnose(LINEAR, HeNormal(), PAIR),
+        lambda: inspect(LINEAR, HeNormal(), PAIR),
         ValueError,
         "batch must be a pair of tensors (inputs, targets), not Tensor",
     ),
     "inspected copies": (
-        lambda: diagnose(LINEAR, None, (PAIR, PAIR), networks=3),
+        lambda: inspect(LINEAR, None, (PAIR, PAIR), networks=3),
         ValueError,
         "and 1 where no rule draws them, not 3",
     ),

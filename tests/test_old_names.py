@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import torch
-from torch import nn
 
 import initlab
 from initlab.init import HeNormal
@@ -40,10 +38,3 @@ def test_the_observer_of_a_run():
     plain = to_plain(run)
     plain["watch"] = plain.pop("observer")
     assert from_plain(plain) == run
-
-
-def test_inspect():
-    batch = torch.randn(8, 4), torch.arange(8) % 2
-    with pytest.warns(DeprecationWarning, match="inspect is called diagnose"):
-        frame = initlab.inspect(nn.Linear(4, 2), HeNormal(), batch, parts=["layers"])
-    assert frame.equals(initlab.diagnose(nn.Linear(4, 2), HeNormal(), batch, parts=["layers"]))

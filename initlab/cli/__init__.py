@@ -10,10 +10,20 @@ import sys
 
 import click
 
-from initlab.cli import data, doctor, live, notebooks, results, store
+from initlab.cli import data, diagnose, doctor, live, notebooks, results, store
 from initlab.cli.group import PROGRAM, UserError, commands
 
-__all__ = ["commands", "data", "doctor", "live", "main", "notebooks", "results", "store"]
+__all__ = [
+    "commands",
+    "data",
+    "diagnose",
+    "doctor",
+    "live",
+    "main",
+    "notebooks",
+    "results",
+    "store",
+]
 
 
 def main(argv: list[str] | None = None) -> int:

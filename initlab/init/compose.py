@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fnmatch import fnmatchcase
 from typing import ClassVar, TypeAlias
 
@@ -9,7 +10,7 @@ from torch import nn
 
 from initlab.init.contract import Part, Rule, Scheme, check_number
 from initlab.init.fans import CONVS, NORMS, TRANSPOSED, WEIGHTED
-from initlab.init.plan import plan
+from initlab.init.plan import plan, used, weights_of
 from initlab.init.variance_scaling import HeNormal
 from initlab.init.wrappers import Scaled
 from initlab.spec import spec
@@ -34,7 +35,8 @@ class At:
 
     `layers` is a kind ("conv", "linear", "norm", "embedding"), a place ("first", "head"), the index
     of a linear layer or convolution in the order of the module (negative from the end), a pair
-    (start, stop) of them, stop None being the end, or a path with wildcards such as "layer4.*".
+    (start, stop) of them, stop None being the end, or a path with wildcards, such as "layer4.*" or
+    "*cls_token", of layers or of parameters.
     """
 
     layers: Layers
@@ -54,23 +56,44 @@ class At:
                 f"indices or a path with wildcards, not {given!r}"
             )
 
-    def paths(self, module: nn.Module) -> list[str]:
-        """Names of the layers that are meant; raises `ValueError` where there are none."""
+    def parameters(self, module: nn.Module) -> list[str]:
+        """Names of the parameters that are meant: weights of layers, and those that a pattern fits.
+
+        Raises:
+            ValueError: Where there are none.
+        """
         if isinstance(self.layers, str) and self.layers in KINDS:
             kinds = KINDS[self.layers]
-            found = [path for path, layer in module.named_modules() if isinstance(layer, kinds)]
+            paths = [path for path, layer in module.named_modules() if isinstance(layer, kinds)]
         elif isinstance(self.layers, str) and self.layers not in PLACES:
-            found = [
-                path
-                for path, layer in module.named_modules()
-                if fnmatchcase(path, str(self.layers)) and isinstance(layer, (*WEIGHTED, *NORMS))
-            ]
+            return self._fitting(module)
         else:
             every = [path for path, layer in module.named_modules() if isinstance(layer, WEIGHTED)]
             where = PLACES[self.layers] if isinstance(self.layers, str) else self.layers
             start, stop = where if isinstance(where, tuple) else (where, where + 1 or None)
-            found = every[start:stop]
+            paths = every[start:stop]
+        found = [name for path in paths for name in weights_of(module, path)]
         if not found:
+            raise ValueError(f"{type(module).__name__} has no layer {self.layers!r}")
+        return list(dict.fromkeys(found))
+
+    def _fitting(self, module: nn.Module) -> list[str]:
+        """Weights of the layers, and parameters, whose names fit the pattern."""
+        pattern = str(self.layers)
+        names = [
+            name
+            for path, _ in module.named_modules()
+            if fnmatchcase(path, pattern)
+            for name in weights_of(module, path)
+        ]
+        whole = {use: name for name, uses in used(module).items() for use in uses}
+        ends = re.compile(r"(^|\.)bias\w*$")  # biases go their own way, unless they are named
+        named = [
+            name
+            for use, name in whole.items()
+            if fnmatchcase(use, pattern) and ("bias" in pattern or not ends.search(use))
+        ]
+        if not (found := list(dict.fromkeys([*names, *named]))):
             raise ValueError(f"{type(module).__name__} has no layer {self.layers!r}")
         return found
 
@@ -110,14 +133,14 @@ class Compose(Scheme):
         """See `Scheme.plan`; raises `ValueError` for an exception without a layer."""
         parts = plan(module, self.default)
         for exception in self.exceptions:
-            for path in exception.paths(module):
-                name = f"{path}.weight".lstrip(".")
+            for name in exception.parameters(module):
                 before = parts[name]
-                assert before.rule is not None
                 rule = exception.rule or before.rule
+                if rule is None:
+                    raise ValueError(f"{name} has no rule to take a factor of: {before.why}")
                 if exception.factor != 1:
                     rule = Scaled(rule, exception.factor)
-                parts[name] = Part(rule, before.fans)
+                parts[name] = before.by(rule)
         return parts
 
     def rates(self, module: nn.Module) -> dict[str, float]:
@@ -125,7 +148,6 @@ class Compose(Scheme):
         found: dict[str, float] = {}
         for exception in self.exceptions:
             if exception.rate != 1:
-                for path in exception.paths(module):
-                    name = f"{path}.weight".lstrip(".")
+                for name in exception.parameters(module):
                     found[name] = found.get(name, 1.0) * exception.rate
         return found

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from initlab.init.fans import Fans
+from initlab.init.kinds import Maps
 from initlab.spec import spec
 
 
@@ -27,8 +28,13 @@ class Rule:
     """A frozen value; called with (fans, shape, generator) it gives a new tensor.
 
     A rule never changes a module and never touches the global random state. It draws on the
-    CPU in float32, so that one seed gives one tensor whatever device it is moved to.
+    CPU in float32, so that one seed gives one tensor whatever device it is moved to. It is asked
+    for each linear map that a tensor holds, as (outputs, inputs, *kernel), however they are stored,
+    unless its entries are independent: then for the whole tensor, which is the same.
     """
+
+    #: Whether entries are independent of each other and of their place.
+    independent: ClassVar[bool] = False
 
     #: The field's name of the rule, as it stands in legends.
     name: ClassVar[str] = ""
@@ -42,6 +48,8 @@ class Rule:
     use: ClassVar[str] = ""
     #: What of it is not as in the source, or was not seen there.
     note: ClassVar[str] = ""
+    #: For which weights it is.
+    layers: ClassVar[str] = "every weight"
 
     @property
     def label(self) -> str:
@@ -59,8 +67,12 @@ class Rule:
         raise NotImplementedError
 
     def variance(self, fans: Fans) -> float:
-        """The variance that each entry is declared to have."""
+        """The variance that each entry is declared to have, of a layer with these fans."""
         raise NotImplementedError
+
+    def mean_square(self, fans: Fans, shape: tuple[int, ...]) -> float:
+        """The mean square of the entries of one linear map, (outputs, inputs, *kernel)."""
+        return self.variance(fans)
 
 
 @spec
@@ -80,11 +92,27 @@ class Gained(Rule):
 
 
 class Part(NamedTuple):
-    """What one parameter starts as: drawn by `rule` with `fans`, or left alone (None) and `why`."""
+    """What one parameter starts as.
+
+    Attributes:
+        rule: Draws it; None where it is left alone.
+        fans: Of one linear map that it holds.
+        why: It is left alone, or what else there is to say of it.
+        maps: How it holds linear maps; None where it is one, or none.
+        missed: Whether it is left alone only because nobody has said what it starts as.
+        through: Path of the parametrization whose values make the weight that is drawn.
+    """
 
     rule: Rule | None
     fans: Fans | None
     why: str = ""
+    maps: Maps | None = None
+    missed: bool = False
+    through: str = ""
+
+    def by(self, rule: Rule) -> Part:
+        """The same parameter under another rule."""
+        return self._replace(rule=rule, fans=self.fans or Fans(1, 1), missed=False)
 
 
 @spec
@@ -103,6 +131,8 @@ class Scheme:
     use: ClassVar[str] = ""
     #: What of it is not as in the source, or was not seen there.
     note: ClassVar[str] = ""
+    #: For which weights it is.
+    layers: ClassVar[str] = "every weight"
     #: Whether `fit` looks at data.
     needs_batch: ClassVar[bool] = False
     #: Whether it is meant to set nothing.

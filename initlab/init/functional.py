@@ -18,6 +18,8 @@ from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from initlab.generator import LOCK, drawing_from
+from initlab.models.network import logits
+from initlab.tree import apply, leaves
 
 _TRANSPOSED = {torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d}
 _CONV_OPTIONS = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
@@ -113,12 +115,21 @@ class FunctionalModule:
     def __init__(self, module: nn.Module, params: Mapping[str, Tensor]) -> None:
         """`params` are some or all parameters; the others are the module's own values.
 
-        Raises `ValueError` where a parameter that is not given has no values.
+        Raises `ValueError` where a parameter that is not given has no values, and for a scripted
+        module, whose parameters cannot be given.
         """
-        self.module = module
-        self.device = next(iter(params.values())).device
+        self.module = unwrapped(module)
+        if isinstance(self.module, torch.jit.ScriptModule):
+            raise ValueError(
+                "a scripted module (torch.jit) cannot be computed with parameters that are given: "
+                "take the module from which it was scripted"
+            )
+        known = dict(self.module.named_parameters())
+        first = next(iter([*params.values(), *known.values()]), torch.zeros(()))
+        self.device = first.device
         self.rest: dict[str, Tensor] = {}
-        for name, p in module.named_parameters():
+        self.dtypes = {name: p.dtype for name, p in known.items()}
+        for name, p in known.items():
             if name not in params:
                 if p.is_meta:
                     raise ValueError(
@@ -126,16 +137,42 @@ class FunctionalModule:
                         "device: build the module on a device"
                     )
                 self.rest[name] = p.detach().to(self.device)
-        self.start = buffers(module, self.device)
+        self.start = buffers(self.module, self.device)
 
-    def __call__(self, params: Mapping[str, Tensor], x: Tensor) -> Tensor:
-        """The outputs, in the mode (training or evaluation) in which the module is.
+    def __call__(self, params: Mapping[str, Tensor], x: Any) -> Tensor:
+        """The logits, in the mode (training or evaluation) in which the module is.
 
-        The network gets a copy of `x`: it may write over its input.
+        The network gets a copy of `x`, a tensor, a tuple or a mapping: it may write over its input.
+        Values are taken in the type of number that the module's own have. Of what it gives out the
+        logits are the output itself, else what it holds under `logits`, else its first entry.
         """
         own = {name: b.clone() for name, b in self.start.items()}
+        given = {n: p.to(self.dtypes[n]) for n, p in params.items() if n in self.dtypes}
+        inputs = apply(lambda t: t.clone(), x)
         with LOCK:
-            return functional_call(self.module, {**self.rest, **params, **own}, (x.clone(),))
+            values = {**self.rest, **given, **own}
+            if isinstance(inputs, Mapping):
+                return logits(functional_call(self.module, values, (), dict(inputs)))
+            args = inputs if isinstance(inputs, tuple) else (inputs,)
+            return logits(functional_call(self.module, values, args))
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """The module within `torch.compile`, `DataParallel` and `DistributedDataParallel`."""
+    while True:
+        inner = getattr(module, "_orig_mod", None)
+        parallel = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+        if inner is None and isinstance(module, parallel):
+            inner = module.module
+        if not isinstance(inner, nn.Module):
+            return module
+        module = inner
+
+
+def of_parameters(module: nn.Module, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What of some values is of parameters, and not of buffers."""
+    known = dict(unwrapped(module).named_parameters())
+    return {name: value for name, value in values.items() if name in known}
 
 
 @contextmanager
@@ -145,31 +182,52 @@ def seeded(generator: torch.Generator, device: torch.device) -> Iterator[None]:
         yield
 
 
-def check_batch(batch: Any) -> tuple[Tensor, Tensor]:
-    """The batch as (inputs, targets); raises `ValueError` for what is none."""
+def check_batch(batch: Any) -> tuple[Any, Tensor]:
+    """The batch as (inputs, targets); raises `ValueError` for what is none.
+
+    Inputs are a tensor, or a tuple or mapping of tensors, of which the first axis counts examples.
+    """
     pair = isinstance(batch, tuple | list) and len(batch) == 2
-    if not pair or not all(isinstance(t, Tensor) for t in batch):
+    tensors = list(leaves(batch[0])) if pair else []
+    if not pair or not tensors or not isinstance(batch[1], Tensor):
         raise ValueError(
-            f"batch must be a pair of tensors (inputs, targets), not {type(batch).__name__}"
+            f"batch must be a pair of tensors (inputs, targets), not {type(batch).__name__}; "
+            "inputs may be a tuple or a mapping of tensors"
         )
     x, y = batch
-    if len(x) != len(y) or len(x) < 2:
+    if len(tensors[0]) != len(y) or len(y) < 2:
         raise ValueError(
-            f"batch must hold two or more examples and as many targets, not {len(x)} and {len(y)}"
+            f"batch must hold two or more examples and as many targets, not {len(tensors[0])} and "
+            f"{len(y)}"
         )
     return x, y
 
 
 def batch_loss(outputs: Tensor, y: Tensor) -> Tensor:
-    """Cross-entropy for classes (whole numbers), mean squared error for targets like the outputs.
+    """The mean loss for targets of the usual kinds.
 
-    Raises `ValueError` for targets that are neither.
+    Cross-entropy for classes, one for each example, or for each place (outputs (batch, places,
+    classes), as language models have them, or (batch, classes, …), as segmentation has them;
+    classes of −100 do not count); binary cross-entropy for one logit and classes 0 and 1; mean
+    squared error for numbers.
+
+    Raises:
+        ValueError: For targets that are none of these.
     """
-    if not y.is_floating_point() and outputs.dim() == 2 and y.dim() == 1:
-        return F.cross_entropy(outputs, y)
-    if y.shape == outputs.shape:
-        return F.mse_loss(outputs, y.to(outputs.dtype))
+    if not y.is_floating_point() and not y.is_complex():
+        if outputs.dim() == y.dim() + 1 and outputs.shape[0] == y.shape[0]:
+            if outputs.shape[-1] == 1 and outputs.shape[:-1] == y.shape:
+                return F.binary_cross_entropy_with_logits(outputs.squeeze(-1), y.to(outputs.dtype))
+            if outputs.shape[:-1] == y.shape:
+                return F.cross_entropy(outputs.flatten(0, -2), y.flatten().long())
+            if outputs.shape[2:] == y.shape[1:]:
+                return F.cross_entropy(outputs, y.long())
+        if outputs.shape == y.shape and bool(((y == 0) | (y == 1)).all()):
+            return F.binary_cross_entropy_with_logits(outputs, y.to(outputs.dtype))
+    elif y.shape == outputs.shape or (*y.shape, 1) == tuple(outputs.shape):
+        return F.mse_loss(outputs, y.reshape(outputs.shape).to(outputs.dtype))
     raise ValueError(
         f"targets must be classes (batch,) for outputs (batch, classes), or numbers of the shape "
-        f"of the outputs, not {tuple(y.shape)} {y.dtype} for outputs {tuple(outputs.shape)}"
+        f"of the outputs, not {tuple(y.shape)} {y.dtype} for outputs {tuple(outputs.shape)}; for "
+        "anything else give loss=, a function of outputs and targets"
     )

@@ -34,8 +34,9 @@ def _matrix_shape(what: str, shape: tuple[int, ...]) -> tuple[int, int]:
 class Dirac(Gained):
     """`gain` times the identity; for a convolution at its centre tap, so that images pass.
 
-    Unit m copies input m mod n of the n that it sees: of a grouped convolution that keeps the
-    number of channels, each group is an identity. A layer that narrows drops the last inputs.
+    Unit m copies input m, group by group of a convolution; a layer that narrows drops the last
+    inputs, and the last units of one that widens are zero, as of `torch.nn.init.dirac_`
+    (`PaddedIdentity` copies the inputs again instead).
     """
 
     name: ClassVar[str] = "Dirac"
@@ -52,12 +53,13 @@ class Dirac(Gained):
     def stack(self, fans, shape, generator, count) -> Tensor:
         """See `Rule.stack`; draws nothing. Raises `ValueError` for a shape that is no matrix."""
         out, into = _matrix_shape(self.name, shape)
-        eye = self.gain * torch.eye(into)[torch.arange(out) % into]
+        eye = self.gain * torch.eye(out, into)
         return centred(eye.expand(count, -1, -1), shape)
 
     def variance(self, fans: Fans) -> float:
-        """gain²/fan-in: the mean square of the entries."""
-        return self.gain**2 / fans.fan_in
+        """gain² times the share of units that copy an input, over fan-in: the mean square."""
+        into, out = fans
+        return self.gain**2 * min(into, out) / max(into * out, 1)
 
 
 @spec
@@ -118,6 +120,10 @@ class DeltaOrthogonal(Gained):
     def variance(self, fans: Fans) -> float:
         """gain²/max(fans): the mean square of the entries of a dense layer or a whole kernel."""
         return self.gain**2 / max(fans)
+
+    def mean_square(self, fans: Fans, shape: tuple[int, ...]) -> float:
+        """That of the matrix at the centre, over all taps."""
+        return self.gain**2 / max(*shape[:2], 1) / max(prod(shape[2:]), 1)
 
 
 @spec

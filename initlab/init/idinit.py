@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from initlab.init.branches import branches
-from initlab.init.contract import Part, Rule, Scheme, check_number
+from initlab.init.contract import Rule, Scheme, check_number
 from initlab.init.fans import Fans
 from initlab.init.plan import plan
 from initlab.spec import spec
@@ -71,6 +71,7 @@ class IDInit(Scheme):
     epsilon: float = 1e-6
 
     name: ClassVar[str] = "IDInit"
+    layers: ClassVar[str] = "residual networks"
     source: ClassVar[str] = "pan_2025"
     formula: ClassVar[str] = (
         r"W_{mn} = \tau \,[\, m \equiv n \,],"
@@ -96,5 +97,5 @@ class IDInit(Scheme):
         parts = plan(module, PaddedIdentity(self.tau))
         for branch in branches(module):
             last = branch.weights[-1]
-            parts[last] = Part(PaddedIdentity(self.epsilon), parts[last].fans)
+            parts[last] = parts[last].by(PaddedIdentity(self.epsilon))
         return parts

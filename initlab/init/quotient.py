@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -12,7 +12,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 from initlab.init.contract import Rule, Scheme, check_number
-from initlab.init.functional import FunctionalModule, batch_loss, check_batch, seeded
+from initlab.init.functional import (
+    FunctionalModule,
+    batch_loss,
+    check_batch,
+    of_parameters,
+    seeded,
+)
 from initlab.init.plan import plan
 from initlab.init.variance_scaling import HeNormal
 from initlab.spec import spec
@@ -49,7 +55,7 @@ def quotient(loss: Tensor, params: Sequence[Tensor], epsilon: float = 1e-5) -> T
     Schoenholz 2019, eq. 1). It is the mean relative change of the gradient over one gradient
     step of rate one, 0 where the loss is linear.
     """
-    grads = torch.autograd.grad(loss, params, create_graph=True)
+    grads = torch.autograd.grad(loss, params, create_graph=True, materialize_grads=True)
     half = sum(((g**2).sum() for g in grads), start=loss.new_zeros(())) / 2
     products: Sequence[Tensor] = [torch.zeros_like(g) for g in grads]
     if half.requires_grad:  # else the loss is linear
@@ -67,11 +73,13 @@ def gradient_quotient(
     batch: tuple[Tensor, Tensor],
     epsilon: float = 1e-5,
     generator: torch.Generator | None = None,
+    loss: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> float:
     """The gradient quotient of one network on a batch (see `quotient`); the module is only read.
 
     `params` are its values by name; parameters that are not given are the module's own and are
-    held fixed. The loss is cross-entropy for classes, else the mean squared error. The module
+    held fixed. The loss is cross-entropy for classes, else the mean squared error, or `loss`. The
+    module
     computes in the mode that it is in; `generator` (by default one of seed 0) is for dropout.
 
     >>> net = nn.Linear(2, 1, bias=False)
@@ -82,7 +90,8 @@ def gradient_quotient(
     check_number("epsilon", epsilon)
     x, y = check_batch(batch)
     network = FunctionalModule(module, params)
-    leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
+    own = of_parameters(module, params)
+    leaves = {name: p.detach().requires_grad_() for name, p in own.items()}
     g = torch.Generator().manual_seed(0) if generator is None else generator
     with (
         torch.enable_grad(),
@@ -90,7 +99,8 @@ def gradient_quotient(
         _Elementary(),
         sdpa_kernel(SDPBackend.MATH),
     ):
-        value = quotient(batch_loss(network(leaves, x), y), list(leaves.values()), epsilon)
+        total = (loss or batch_loss)(network(leaves, x), y)
+        value = quotient(total, list(leaves.values()), epsilon)
     return float(value.detach())
 
 

@@ -43,3 +43,7 @@ class Orthogonal(Gained):
     def variance(self, fans: Fans) -> float:
         """gain²/max(fan-in, fan-out) per entry of a dense layer."""
         return self.gain**2 / max(fans)
+
+    def mean_square(self, fans: Fans, shape: tuple[int, ...]) -> float:
+        """gain² over the longer side of the matrix (outputs, inputs · kernel)."""
+        return self.gain**2 / max(shape[0], prod(shape[1:]), 1)

@@ -27,6 +27,7 @@ class VarianceScaling(Rule):
     scale: float = 1.0
     mode: str = "fan_in"
     distribution: str = "normal"
+    independent: ClassVar[bool] = True
     name: ClassVar[str] = "Variance scaling"
     source: ClassVar[str] = "lecun_1998_backprop"
     formula: ClassVar[str] = r"\operatorname{Var} W = s/\text{fan}"

@@ -20,7 +20,11 @@ from initlab.init.plan import plan
 from initlab.init.random import Constant, Normal
 from initlab.spec import spec
 
-_LENGTH, _DIRECTION = "parametrizations.weight.original0", "parametrizations.weight.original1"
+#: Names of a unit's norm and direction, of today's weight normalization and of the old one.
+ENDS = (
+    ("parametrizations.weight.original0", "parametrizations.weight.original1"),
+    ("weight_g", "weight_v"),
+)
 
 
 @spec
@@ -61,8 +65,8 @@ def _plan(module: nn.Module, rule: Rule, direction: Rule, gain: float | None) ->
     """
     parts = plan(module, rule)
     for path, layer in module.named_modules():
-        if isinstance(layer, WEIGHTED):
-            length, way = (f"{path}.{end}".lstrip(".") for end in (_LENGTH, _DIRECTION))
+        for ends in ENDS if isinstance(layer, WEIGHTED) else ():
+            length, way = (f"{path}.{end}".lstrip(".") for end in ends)
             if length in parts:
                 of = fans(layer)
                 g = 1.0 if gain is None else gain * sqrt(of.fan_in / of.fan_out)
@@ -80,6 +84,7 @@ class WeightNorm(Scheme):
     gain: float = sqrt(2)
 
     name: ClassVar[str] = "Weight norm"
+    layers: ClassVar[str] = "weight-normalized layers"
     source: ClassVar[str] = "arpit_2019"
     formula: ClassVar[str] = r"w_i = g_i v_i/\|v_i\|,\; g_i = \sqrt{2 n_{in}/n_{out}}"
     preserves: ClassVar[str] = "the second moment backward, and forward where layers are square"
@@ -105,6 +110,7 @@ class WeightNormData(DataDependent):
     rule: Rule = Normal(0.05)
 
     name: ClassVar[str] = "Weight norm, from data"
+    layers: ClassVar[str] = "weight-normalized layers"
     source: ClassVar[str] = "salimans_2016"
     formula: ClassVar[str] = (
         r"w_i = g_i v_i/\|v_i\|,\; g_i = 1/\sigma[t_i],\; b_i = -\mu[t_i]/\sigma[t_i],"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from initlab.init.contract import Rule, check_number
@@ -26,6 +25,16 @@ class Scaled(Rule):
         check_number("factor", self.factor, negative=True)
 
     @property
+    def independent(self) -> bool:  # type: ignore[override]
+        """As the rule's are."""
+        return self.rule.independent
+
+    @property
+    def states(self) -> str:  # type: ignore[override]
+        """As the rule's are."""
+        return self.rule.states
+
+    @property
     def label(self) -> str:
         """The factor and the rule's label."""
         return f"{self.factor:.3g}× {self.rule.label}"
@@ -38,29 +47,9 @@ class Scaled(Rule):
         """factor² times that of the rule."""
         return self.factor**2 * self.rule.variance(fans)
 
-
-@spec
-class Stacked(Rule):
-    """`parts` linear maps drawn by `rule` one after the other, along the first axis."""
-
-    rule: Rule = Zeros()
-    parts: int = 3
-    name: ClassVar[str] = "Stacked"
-
-    @property
-    def label(self) -> str:
-        """The rule's label."""
-        return self.rule.label
-
-    def stack(self, fans, shape, generator, count) -> Tensor:
-        """See `Rule.stack`."""
-        one = (shape[0] // self.parts, *shape[1:])
-        drawn = [self.rule.stack(fans, one, generator, count) for _ in range(self.parts)]
-        return torch.cat(drawn, 1)
-
-    def variance(self, fans: Fans) -> float:
-        """That of the rule."""
-        return self.rule.variance(fans)
+    def mean_square(self, fans: Fans, shape: tuple[int, ...]) -> float:
+        """factor² times that of the rule."""
+        return self.factor**2 * self.rule.mean_square(fans, shape)
 
 
 @spec
@@ -85,3 +74,37 @@ class Blank(Rule):
     def variance(self, fans: Fans) -> float:
         """That of the rule, in all other rows."""
         return self.rule.variance(fans)
+
+    def mean_square(self, fans: Fans, shape: tuple[int, ...]) -> float:
+        """That of the rule, in all other rows."""
+        return self.rule.mean_square(fans, shape)
+
+
+@spec
+class Each(Rule):
+    """What `rule` draws for each of the maps that one tensor holds, times a factor of its own."""
+
+    rule: Rule = Zeros()
+    factors: tuple[float, ...] = (1.0,)
+    name: ClassVar[str] = "Each"
+
+    @property
+    def label(self) -> str:
+        """The rule's label and the factors."""
+        return f"{self.rule.label} × ({', '.join(f'{f:.3g}' for f in self.factors)})"
+
+    def stack(self, fans, shape, generator, count) -> Tensor:
+        """See `Rule.stack`; `count` is a multiple of the number of factors."""
+        drawn = self.rule.stack(fans, shape, generator, count)
+        factors = drawn.new_tensor(self.factors).repeat(count // len(self.factors))
+        return drawn * factors.view(-1, *[1] * len(shape))
+
+    def variance(self, fans: Fans) -> float:
+        """The mean over the maps."""
+        mean_square = sum(f * f for f in self.factors) / len(self.factors)
+        return mean_square * self.rule.variance(fans)
+
+    def mean_square(self, fans: Fans, shape: tuple[int, ...]) -> float:
+        """The mean over the maps."""
+        mean_square = sum(f * f for f in self.factors) / len(self.factors)
+        return mean_square * self.rule.mean_square(fans, shape)

@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from initlab import tree
 from initlab.init import Rule, Scheme, initialize
 from initlab.init.functional import FunctionalModule, batch_loss, check_batch, seeded
 from initlab.measure.layer_hooks import Seen, watching
@@ -33,13 +34,16 @@ def coordinate_check(
     optimizer: str | Callable[..., torch.optim.Optimizer] = "sgd",
     networks: int = 1,
     generator: torch.Generator | None = None,
+    loss: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> pd.DataFrame:
     """Mean |h_t − h_0| of every layer's outputs after t = `steps` steps on one batch, by width.
 
     `build(width)` makes the network, `rule` is its start, and a scheme's `rates` multiply the
     learning rate `rate`. Under μP the change neither grows nor vanishes with width (Yang et al.
     2022, figure 5). Columns `width`, `network`, `layer`, `path`, `kind`, `step`, `statistic`
-    (`change`), `value`; of each width that many independent `networks`.
+    (`change`), `value`; of each width that many independent `networks`. Parameters that the rule
+    leaves alone learn, too, from the module's own values. The loss is `loss`, a mean over examples
+    of (outputs, targets), or that of the usual kinds of targets, at every place of a text.
 
     Raises `ValueError` for no widths or steps, for an unknown optimizer and for what `build` or the
     loss do not take.
@@ -57,8 +61,14 @@ def coordinate_check(
         for number in range(networks):
             with seeded(g, torch.device("cpu")):  # building draws torch's own start
                 module = build(width)
-            params = initialize(module, rule, g, device=x.device, batch=batch)
+            device = tree.first(x).device
+            drawn = initialize(module, rule, g, device=device, batch=batch, leave="*")
             rates = rule.rates(module) if isinstance(rule, Scheme) else {}
+            params = {
+                name: drawn.get(name, p.detach()).to(device)
+                for name, p in module.named_parameters()
+                if p.requires_grad
+            }
             network = FunctionalModule(module, params)
             leaves = {name: p.clone().requires_grad_() for name, p in params.items()}
             groups = [
@@ -68,7 +78,7 @@ def coordinate_check(
             for step in range(1, max(steps) + 1):
                 descent.zero_grad()
                 with torch.enable_grad(), seeded(g, network.device):
-                    batch_loss(network(leaves, x), y).backward()
+                    (loss or batch_loss)(network(leaves, x), y).backward()
                 descent.step()
                 if step not in steps:
                     continue

@@ -17,7 +17,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from initlab.init.functional import FunctionalModule, batch_loss, check_batch, seeded
 from initlab.init.quotient import gradient_quotient
-from initlab.measure.layers import default_generator
+from initlab.measure.layers import default_generator, differentiable
+from initlab.tree import apply
 
 __all__ = ["Eigenvalue", "gradient_quotient", "largest", "top_eigenvalue"]
 
@@ -81,10 +82,12 @@ def top_eigenvalue(
     products: int = 100,
     tolerance: float = 1e-3,
     generator: torch.Generator | None = None,
+    loss: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> Eigenvalue:
     """The largest eigenvalue of the Hessian of the loss by all `params`, with its residual.
 
-    The loss is the batch's mean cross-entropy for classes, else the mean squared error. Gradient
+    The loss is the batch's mean cross-entropy for classes, else the mean squared error, or the mean
+    over examples that `loss` makes of outputs and targets. Gradient
     descent is stable at rates below 2 over the eigenvalue. See `largest`; the start is drawn from
     `generator`, and so is dropout, the same in every product.
 
@@ -96,15 +99,15 @@ def top_eigenvalue(
     x, y = check_batch(batch)
     g = default_generator(generator)
     network = FunctionalModule(module, params)
-    leaves = {name: p.detach().clone().requires_grad_() for name, p in params.items()}
+    leaves = differentiable(network.module, params)
     with (
         torch.enable_grad(),
         seeded(g, network.device),
         sdpa_kernel(SDPBackend.MATH),  # the others differentiate once only
     ):
-        loss = batch_loss(network(leaves, x.detach()), y)
+        value = (loss or batch_loss)(network(leaves, apply(Tensor.detach, x)), y)
         values = list(leaves.values())
-        grads = torch.autograd.grad(loss, values, create_graph=True, materialize_grads=True)
+        grads = torch.autograd.grad(value, values, create_graph=True, materialize_grads=True)
         sizes = [p.numel() for p in values]
         # A gradient that is constant has no derivative.
         curved = [i for i, grad in enumerate(grads) if grad.requires_grad]

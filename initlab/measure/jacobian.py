@@ -8,13 +8,15 @@ thousand outputs, a handful of random orthonormal directions tells the same abou
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from initlab.init.functional import FunctionalModule, seeded
-from initlab.measure.layers import default_generator
+from initlab.measure.layers import default_generator, differentiable
+from initlab.tree import apply, first
 
 
 def random_directions(outputs: int, count: int, generator: torch.Generator) -> Tensor:
@@ -72,13 +74,15 @@ def singular_values(jacobians: Tensor) -> Tensor:
     A signal from the input keeps its norm where they are one (dynamical isometry: Pennington,
     Schoenholz & Ganguli 2017).
     """
+    if not bool(torch.isfinite(jacobians).all()):  # of a network that overflows
+        return torch.full((*jacobians.shape[:-2], min(jacobians.shape[-2:])), torch.nan)
     return torch.linalg.svdvals(jacobians.double())
 
 
 def ntk(
     module: nn.Module,
     params: Mapping[str, Tensor],
-    x: Tensor,
+    x: Any,
     *,
     examples: int | None = None,
     directions: Tensor | None = None,
@@ -94,14 +98,14 @@ def ntk(
     [[5.0, 11.0], [11.0, 25.0]]
     """
     network, rows = FunctionalModule(module, params), []
-    leaves = {name: p.detach().clone().requires_grad_() for name, p in params.items()}
+    leaves = differentiable(network.module, params)
     with (
         torch.enable_grad(),
         seeded(default_generator(generator), network.device),
         sdpa_kernel(SDPBackend.MATH),
     ):
-        outputs = network(leaves, x.detach())
-        for numbers in _each_output(outputs, directions, examples or len(x)):
+        outputs = network(leaves, apply(Tensor.detach, x))
+        for numbers in _each_output(outputs, directions, examples or len(first(x))):
             for y in numbers:
                 grads = torch.autograd.grad(
                     y, list(leaves.values()), retain_graph=True, materialize_grads=True
@@ -117,4 +121,6 @@ def ntk(
 
 def eigenvalues(kernel: Tensor) -> Tensor:
     """Eigenvalues of a symmetric matrix, largest first, float64."""
+    if not bool(torch.isfinite(kernel).all()):  # of a network that overflows
+        return torch.full((len(kernel),), torch.nan, dtype=torch.float64)
     return torch.linalg.eigvalsh(kernel).flip(0)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,15 +19,11 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from initlab.init.fans import CONVS, NORMS, TRANSPOSED
+from initlab.init.kinds import Fixed, Maps, roles
+from initlab.measure.elementwise import CLASSIC, REDUCTIONS, Expression, Expressions, name_of
+from initlab.models.blocks import Multiplier
+from initlab.tree import leaves
 
-#: Elementwise functions that count as activations.
-FUNCTIONS = {
-    *(torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, F.relu, F.relu6, F.leaky_relu, F.prelu),
-    *(torch.tanh, torch.tanh_, Tensor.tanh, Tensor.tanh_, F.tanh, F.hardtanh, torch.erf),
-    *(torch.sigmoid, torch.sigmoid_, Tensor.sigmoid, Tensor.sigmoid_, F.sigmoid, F.hardsigmoid),
-    *(F.elu, F.selu, F.celu, F.gelu, F.silu, F.mish, F.hardswish, F.softplus, F.softsign),
-    *(F.logsigmoid, torch.sin, torch.abs),
-}
 _CONVOLUTIONS = {
     *(torch.conv1d, torch.conv2d, torch.conv3d),
     *(torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d),
@@ -37,7 +34,9 @@ KINDS: tuple[tuple[tuple[type, ...], str], ...] = (
     ((*CONVS, *TRANSPOSED), "conv"),
     (NORMS, "norm"),
     ((nn.MultiheadAttention,), "attention"),
-    ((nn.Embedding,), "embedding"),
+    ((nn.Embedding, nn.EmbeddingBag), "embedding"),
+    ((nn.RNNBase, nn.RNNCellBase), "recurrent"),
+    ((nn.PReLU, Multiplier), "other"),
 )
 
 
@@ -46,7 +45,8 @@ class Seen:
     """One call of a layer: its place in the order of calls (from 1), module, kind and output.
 
     `axis` is the axis of the output that counts units. Of an activation, `slope` gives its
-    derivative at every entry of its input, and `steepest` its largest derivative anywhere.
+    derivative at every entry of its input, or at those of the first `few` along its first axis, and
+    `steepest` its largest derivative anywhere.
     """
 
     layer: int
@@ -54,7 +54,7 @@ class Seen:
     kind: str
     out: Tensor
     axis: int
-    slope: Callable[[], Tensor] | None = None
+    slope: Callable[..., Tensor] | None = None
     steepest: float = 1.0
 
 
@@ -63,6 +63,11 @@ def kind_of(module: nn.Module) -> str | None:
     for classes, kind in KINDS:
         if isinstance(module, classes):
             return kind
+    known = roles(module)
+    if any(isinstance(role, Maps) for role in known.values()):
+        return "linear"
+    if known and all(isinstance(role, Fixed) for role in known.values()):
+        return "norm"
     own = next(module.parameters(recurse=False), None) is not None
     return "other" if own and next(module.children(), None) is None else None
 
@@ -85,6 +90,7 @@ def watching(module: nn.Module, visit: Callable[[Seen], None]) -> Iterator[None]
             handles.append(part.register_forward_hook(leave, always_call=True))
         with watch:
             yield
+        watch.end()
     finally:
         for handle in handles:
             handle.remove()
@@ -100,6 +106,7 @@ class _Watch(TorchFunctionMode):
         self.count = 0
         self.axis = -1
         self.seen_at: str | None = None
+        self.expressions = Expressions()
 
     def enter(self, path: str) -> Callable:
         def hook(_module: nn.Module, _inputs: Any) -> None:
@@ -134,26 +141,54 @@ class _Watch(TorchFunctionMode):
             self.axis = 1
         elif func is F.linear:
             self.axis = -1
-        if func not in FUNCTIONS or not args or not self.where:
+        if not self.where:
             return func(*args, **kwargs)
-        before = args[0].detach().clone()  # the function may write over it
-        out = func(*args, **kwargs)
-        self.seen_at = self.where[-1]
-        rest = args[1:]
+        name = name_of(func)
+        if name in CLASSIC:
+            self.seen_at = self.where[-1]
+        done = self.expressions.call(func, args, kwargs, self.where[-1])
+        if done is not None:
+            return done[0]
+        for t in leaves((*args, *kwargs.values())):
+            self._complete(self.expressions.known(t), name in REDUCTIONS)
+        return func(*args, **kwargs)
 
-        def slope() -> Tensor:
-            return _slope(func, before, rest, kwargs)
+    def end(self) -> None:
+        """Show what nothing has taken: the output, perhaps."""
+        # The longest expression of each source comes last.
+        last = {id(e.source): e for e in self.expressions.by_id.values()}
+        for e in last.values():
+            self._complete(e, reduced=False)
 
-        plain = not any(isinstance(a, Tensor) for a in (*rest, *kwargs.values()))
-        steepest = 1.0
-        if plain:
-            line = torch.linspace(-10, 10, 4001, dtype=before.dtype, device=before.device)
-            steepest = float(_slope(func, line, rest, kwargs).abs().max())
-        self._show(self.seen_at, "activation", out, slope=slope, steepest=steepest)
-        return out
+    def _complete(self, e: Expression | None, reduced: bool) -> None:
+        """An expression that is taken by another operation is an activation."""
+        if e is None or e.taken:
+            return
+        e.taken = True
+        if not e.nonlinear or (reduced and not e.classic) or not e.out.requires_grad:
+            return  # what needs no gradient has no part of anything that is learned
+        function, base = e.function, e.base
+        slope = partial(_slope, function, base)
+        name = f"{e.key} {base.dtype} {base.device}"
+        if e.key is None or name not in _STEEPEST:
+            _STEEPEST[name] = _steepest(function, base)
+        self._show(e.path, "activation", e.out, slope=slope, steepest=_STEEPEST[name])
 
 
-def _slope(func: Callable, x: Tensor, rest: tuple, kwargs: dict[str, Any]) -> Tensor:
+#: Largest slopes by what is asked.
+_STEEPEST: dict[str, float] = {}
+
+
+def _slope(function: Callable[[Tensor], Tensor], x: Tensor, few: int | None = None) -> Tensor:
     with torch.enable_grad():
-        x = x.detach().requires_grad_()
-        return torch.autograd.grad(func(x * 1, *rest, **kwargs).sum(), x)[0]
+        x = x[:few].detach().requires_grad_()
+        return torch.autograd.grad(function(x).sum(), x)[0]
+
+
+def _steepest(function: Callable[[Tensor], Tensor], like: Tensor) -> float:
+    """The largest slope that it has anywhere; 1 for a function that differs between units."""
+    line = torch.linspace(-10, 10, 4001, dtype=like.dtype, device=like.device)
+    try:
+        return float(_slope(function, line).abs().max())
+    except RuntimeError:
+        return 1.0

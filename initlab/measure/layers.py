@@ -7,14 +7,22 @@ module is in, so that a new network normalizes by its batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from initlab.init.functional import FunctionalModule, batch_loss, check_batch, seeded
+from initlab.init.functional import (
+    FunctionalModule,
+    batch_loss,
+    check_batch,
+    of_parameters,
+    seeded,
+)
 from initlab.measure.layer_hooks import Seen, watching
+from initlab.tree import apply, first, leaves, part
 
 #: Columns of what is measured of a layer; layer 0 is the input.
 COLUMNS = ("layer", "path", "kind", "statistic", "value")
@@ -44,6 +52,7 @@ def layers(
     params: Mapping[str, Tensor],
     batch: tuple[Tensor, Tensor],
     generator: torch.Generator | None = None,
+    loss: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> pd.DataFrame:
     """Second moments both ways and angles, layer by layer, on a batch of inputs and targets.
 
@@ -51,7 +60,8 @@ def layers(
     to them of the sum of the examples' losses (cross-entropy for classes, else squared error);
     `correlation` the mean cosine between an example's outputs and the next one's. Columns
     `layer` (in the order of calls; 0 is the input), `path` (of the module), `kind`,
-    `statistic`, `value`. `generator` is for dropout.
+    `statistic`, `value`. `generator` is for dropout, and `loss` a mean over examples, where targets
+    are of no usual kind (see `initlab.init.functional.batch_loss`).
 
     >>> net = nn.Sequential(nn.Linear(2, 2, bias=False), nn.ReLU())
     >>> x, y = torch.eye(2), torch.zeros(2, 2)
@@ -64,7 +74,7 @@ def layers(
 
     def look(layer: int, path: str, kind: str, out: Tensor) -> None:
         rows.append((layer, path, kind, "forward", _mean_square(out)))
-        if len(out) == len(x) and (cosine := _neighbours(out)) is not None:
+        if len(out) == len(y) and (cosine := _neighbours(out)) is not None:
             rows.append((layer, path, kind, "correlation", cosine))
         if out.requires_grad:
             # A hook on the tensor, not on the module: it lives as long as this graph.
@@ -76,25 +86,25 @@ def layers(
         look(seen.layer, seen.path, seen.kind, seen.out)
 
     network = FunctionalModule(module, params)
-    own = {name: p.detach().clone().requires_grad_() for name, p in params.items()}
-    start = x.detach().clone()
-    leaves = list(own.values())
-    if x.is_floating_point():
-        leaves.append(start.requires_grad_())
+    own = differentiable(network.module, params)
+    start = apply(_leaf, x)
+    inputs = [t for t in leaves(start) if t.requires_grad]
     with torch.enable_grad(), seeded(default_generator(generator), network.device):
-        if x.is_floating_point():
-            look(0, "", "input", start)
-        with watching(module, visit):
+        for t in inputs:
+            look(0, "", "input", t)
+        with watching(network.module, visit):
             outputs = network(own, start)
-        loss = batch_loss(outputs, y) * len(x)
-        torch.autograd.grad(loss, leaves, allow_unused=True)
+        total = (loss or batch_loss)(outputs, y) * len(y)
+        learned = [t for t in (*own.values(), *inputs) if t.requires_grad]
+        if total.requires_grad:
+            torch.autograd.grad(total, learned, allow_unused=True)
     return pd.DataFrame(sorted(rows, key=lambda row: row[0]), columns=list(COLUMNS))
 
 
 def units(
     module: nn.Module,
     params: Mapping[str, Tensor],
-    inputs: Tensor,
+    inputs: Any,
     *,
     batch_size: int = 256,
     generator: torch.Generator | None = None,
@@ -108,10 +118,11 @@ def units(
 
     Raises `ValueError` for no inputs and for a batch size below 1.
     """
-    if len(inputs) == 0 or type(batch_size) is not int or batch_size < 1:
+    size = len(first(inputs))
+    if size == 0 or type(batch_size) is not int or batch_size < 1:
         raise ValueError(
             "units are looked at on one or more inputs, in batches of a whole number ≥ 1, not "
-            f"on {len(inputs)} in batches of {batch_size!r}"
+            f"on {size} in batches of {batch_size!r}"
         )
     total: dict[int, Tensor] = {}
     count: dict[int, int] = {}
@@ -126,10 +137,11 @@ def units(
         told[seen.layer] = seen.path, seen.kind, seen.steepest
 
     network = FunctionalModule(module, params)
-    with torch.no_grad(), seeded(default_generator(generator), network.device):
-        for part in _batches(inputs, batch_size):
-            with watching(module, visit):
-                network(params, part.detach())
+    own = differentiable(network.module, params)
+    with torch.enable_grad(), seeded(default_generator(generator), network.device):
+        for where in _batches(size, batch_size):
+            with watching(network.module, visit):
+                network(own, apply(_leaf, part(inputs, where)))
     rows: Rows = []
     for layer, (path, kind, steepest) in sorted(told.items()):
         mean = total[layer] / count[layer]
@@ -140,13 +152,25 @@ def units(
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _batches(inputs: Tensor, size: int) -> Iterator[Tensor]:
+def _batches(count: int, size: int) -> Iterator[slice]:
     """Batches of `size`; a last one of one input joins the batch before, for normalization."""
-    starts = list(range(0, len(inputs), size))
-    if len(starts) > 1 and len(inputs) - starts[-1] == 1:
+    starts = list(range(0, count, size))
+    if len(starts) > 1 and count - starts[-1] == 1:
         starts.pop()
-    for start, end in zip(starts, [*starts[1:], len(inputs)], strict=True):
-        yield inputs[start:end]
+    for start, end in zip(starts, [*starts[1:], count], strict=True):
+        yield slice(start, end)
+
+
+def _leaf(t: Tensor) -> Tensor:
+    """A copy that the gradient reaches, where it holds real numbers."""
+    copy = t.detach().clone()
+    return copy.requires_grad_() if copy.is_floating_point() else copy
+
+
+def differentiable(module: nn.Module, params: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies of the parameters among some values, which the gradient reaches."""
+    own = of_parameters(module, params)
+    return {name: _leaf(p) if not p.is_complex() else p.detach().clone() for name, p in own.items()}
 
 
 def default_generator(generator: torch.Generator | None) -> torch.Generator:

@@ -3,8 +3,7 @@
 Layers are h^l = W^l φ(h^(l−1)) + b^l with independent Gaussian entries of variance σ_w²/n and
 σ_b² (Poole et al. 2016; Schoenholz et al. 2017). As the width grows, every h is Gaussian: its
 variance q and the correlation c of two inputs follow the maps below. `phi` is the name of an
-activation, or any elementwise function of a float64 tensor; kinks other than at zero are known
-of named ones only, and cost a function that has them some digits.
+activation, or any elementwise function of a float64 tensor.
 """
 
 from __future__ import annotations
@@ -26,6 +25,8 @@ _ONE = 160
 _BISECTIONS = 56
 #: Differences that are rounding.
 _TINY = 1e-12
+#: A χ₁ that is farther from 1 than this where its sign changes jumps there.
+_JUMP = 1e-4
 #: Standard deviations among which the edge of chaos is looked for.
 SIGMAS = (0.01, 100.0)
 
@@ -234,14 +235,19 @@ def edge_of_chaos(phi: Phi, sigma_b: float = 0.0) -> float:
     2.0
     """
     sigmas = np.geomspace(*SIGMAS, 201)
-    beyond = np.flatnonzero(chi_1(phi, sigmas, sigma_b) >= 1)
-    if not len(beyond) or beyond[0] == 0:
-        raise ValueError(
-            f"χ₁ does not cross 1 for any sigma_w from {SIGMAS[0]:g} to {SIGMAS[1]:g} at "
-            f"sigma_b = {sigma_b:g}: {phi!r} has no edge of chaos there"
-        )
-    low, high = sigmas[beyond[0] - 1], sigmas[beyond[0]]
-    return float(scipy.optimize.brentq(lambda s: chi_1(phi, s, sigma_b) - 1, low, high, xtol=1e-14))
+    above = chi_1(phi, sigmas, sigma_b) >= 1
+    jumps = []
+    for i in np.flatnonzero(above[1:] != above[:-1]):
+        low, high = sigmas[i], sigmas[i + 1]
+        edge = scipy.optimize.brentq(lambda s: chi_1(phi, s, sigma_b) - 1, low, high, xtol=1e-14)
+        if abs(chi_1(phi, edge, sigma_b) - 1) < _JUMP:
+            return float(edge)
+        jumps.append(edge)  # q* jumps from one fixed point to another, and χ₁ with it
+    jumped = f"it jumps over 1 at sigma_w = {jumps[0]:.4g}, where q* jumps; " if jumps else ""
+    raise ValueError(
+        f"χ₁ is 1 for no sigma_w from {SIGMAS[0]:g} to {SIGMAS[1]:g} at sigma_b = {sigma_b:g}: "
+        f"{jumped}{phi!r} has no edge of chaos there"
+    )
 
 
 def phase_diagram(phi: Phi, sigma_w: ArrayLike, sigma_b: ArrayLike) -> pd.DataFrame:

@@ -8,6 +8,7 @@ them by powers of two, which also catches functions that are steep there.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -20,8 +21,10 @@ from initlab.models import activation
 #: An activation by name, or any elementwise function of a float64 tensor.
 Phi: TypeAlias = str | Callable[[Tensor], Tensor]
 
-#: Where activations kink, or bend fastest: at zero, and here.
-KINKS = {"relu6": (0.0, 6.0)}
+#: Where kinks are looked for: nodes that are no round numbers, where kinks are.
+_LINE = np.linspace(-40.0137, 40.0171, 8009)
+#: A slope that changes by more than this between two neighbours bends there, or jumps.
+_BEND = 1e-3
 #: Beyond this many standard deviations a Gaussian is zero in float64.
 FAR = 12.0
 #: SecondMoments at which a network's signal counts as gone or as infinite.
@@ -57,8 +60,21 @@ def _gaussian(centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return z.reshape(flat), w.reshape(flat)
 
 
+@lru_cache(maxsize=256)
 def _kinks(phi: Phi) -> np.ndarray:
-    return np.array(KINKS.get(phi, (0.0,)) if isinstance(phi, str) else (0.0,))
+    """Zero, and where the slope of φ jumps: found by bisection between neighbours on a line."""
+    found = {0.0}
+    slope = slopes(phi, _LINE)
+    for i in np.flatnonzero(np.abs(np.diff(slope)) > _BEND):
+        low, high = _LINE[i], _LINE[i + 1]
+        for _ in range(50):
+            middle = (low + high) / 2
+            a, b, c = slopes(phi, np.array([low, middle, high]))
+            low, high = (low, middle) if abs(b - a) >= abs(c - b) else (middle, high)
+        a, c = slopes(phi, np.array([low, high]))
+        if abs(c - a) > _BEND / 10:  # at one point, and not over a stretch
+            found.add(float(np.round(high, 9)))
+    return np.array(sorted(found))
 
 
 def values(phi: Phi, x: np.ndarray) -> np.ndarray:
@@ -78,6 +94,8 @@ def slopes(phi: Phi, x: np.ndarray) -> np.ndarray:
         at = torch.from_numpy(x).clone().requires_grad_()
         # Not the leaf itself: functions that write over their input may be differentiated too.
         y = function(at * 1)
+        if not isinstance(y, Tensor):
+            return _as_array(y, x)
         if not y.requires_grad:  # a constant
             return np.zeros_like(x)
         (slope,) = torch.autograd.grad(y.sum(), at)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -143,17 +144,32 @@ class Network:
         Raises:
             ValueError: If there are none.
         """
-        if self.output is not None:
-            for part in self.output.split("."):
-                out = _part(out, part)
-        elif not isinstance(out, Tensor):
-            out = _logits(out)
-        if not isinstance(out, Tensor):
-            raise ValueError(
-                f"{self.label} gives a {type(out).__name__} where its logits should be a tensor: "
-                "say where they are, Network(…).picking('name')"
-            )
-        return out
+        return logits(out, self.output, self.label)
+
+
+def logits(out: Any, picked: str | None = None, label: str = "the network") -> Tensor:
+    """The logits in what a network gives out.
+
+    Args:
+        out: A tensor, or something that holds one.
+        picked: Where they are: names and places joined by dots; by default under `logits`, else the
+            first entry.
+        label: How an error calls the network.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    if picked is not None:
+        for part in picked.split("."):
+            out = _part(out, part)
+    elif not isinstance(out, Tensor):
+        out = _logits(out)
+    if not isinstance(out, Tensor):
+        raise ValueError(
+            f"{label} gives a {type(out).__name__} where its logits should be a tensor: say where "
+            "they are, Network(…).picking('name')"
+        )
+    return out
 
 
 def call(module: nn.Module, x: Any) -> Any:
@@ -203,6 +219,11 @@ def _logits(out: Any) -> Any:
             return out[name]
         if not isinstance(out, Mapping) and isinstance(getattr(out, name, None), Tensor):
             return getattr(out, name)
+    if dataclasses.is_dataclass(out) and not isinstance(out, type):
+        values = (getattr(out, field.name) for field in dataclasses.fields(out))
+        return next((v for v in values if isinstance(v, Tensor)), out)
+    if isinstance(out, Mapping):
+        return next((v for v in out.values() if isinstance(v, Tensor)), out)
     return out[0] if isinstance(out, tuple | list) and out else out
 
 

@@ -60,7 +60,7 @@ class Method:
         """θ′ by name: drawn by a rule, with the arguments of `initialize`, or given as it is."""
         if isinstance(rule, Mapping):
             return dict(rule)
-        return initialize(module, rule, generator, bias=bias, device=device, batch=batch)
+        return initialize(module, rule, generator, bias=bias, device=device, batch=batch, leave="*")
 
     def normalized(self, module: nn.Module, stage: int, stages: int) -> str | None:
         """Path of the child whose output is normalized from this stage on, if there is one."""

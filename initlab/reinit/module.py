@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from initlab.init import Rule, Scheme
-from initlab.reinit.contract import Method, change
+from initlab.reinit.contract import Change, Method, change
 from initlab.reinit.methods import LayerWise
 from initlab.reinit.normalize import insert
 
@@ -50,6 +51,8 @@ def reinitialize(
     stages = stage + 1 if stages is None else stages
     changes = method.changes(module, stage, stages)
     fresh = method.draw(module, rule, generator, bias=bias, batch=batch)
+    if not isinstance(rule, Mapping):
+        changes = _reached(changes, fresh)
     change(dict(module.named_parameters()), changes, fresh, start_norms or {})
     if (buffers or method.buffers) == "fresh":
         restart_statistics(module)
@@ -58,6 +61,19 @@ def reinitialize(
         insert(module, path)
     if optimizer is not None:
         optimizer.state.clear()
+
+
+def _reached(changes: dict[str, Change], fresh: Mapping[str, Tensor]) -> dict[str, Change]:
+    """The changes for which there is a fresh value; the others are told of."""
+    kept = [name for name, how in changes.items() if how.mix and name not in fresh]
+    if kept:
+        more = f" and {len(kept) - 4} more" if len(kept) > 4 else ""
+        warnings.warn(
+            f"{', '.join(kept[:4])}{more} stay as they are, for no rule draws them: give one, "
+            "Compose(rule, (At('*name', other),)), or all fresh values by name",
+            stacklevel=3,
+        )
+    return {name: how for name, how in changes.items() if name not in kept}
 
 
 def restart_statistics(module: nn.Module) -> None:

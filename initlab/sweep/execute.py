@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from initlab import data as data_module
 from initlab.data import Split
 from initlab.init import Scheme, initialize, stacked
-from initlab.init.functional import buffers
+from initlab.init.functional import buffers, of_parameters
 from initlab.measure.contract import Row
 from initlab.models import Network, parameter_count
 from initlab.precision import precision
@@ -48,7 +48,8 @@ def _initialize(run: Run, module: nn.Module, device: str) -> dict[str, Tensor]:
     """What a run that trains starts from."""
     generator = _generator(run, "weights", 0)
     batch = _batch(run, device)
-    return initialize(module, run.init, generator, bias=run.bias, device=device, batch=batch)
+    drawn = initialize(module, run.init, generator, bias=run.bias, device=device, batch=batch)
+    return of_parameters(module, drawn)
 
 
 def _draw(run: Run, module: nn.Module, chunk: int, count: int, device: str) -> dict[str, Tensor]:

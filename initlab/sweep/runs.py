@@ -110,7 +110,7 @@ class Run(Recipe):
         """Refuse what only networks of this package can."""
         if self.measure is not None:
             raise ValueError(
-                "a measure draws networks of this package; initlab.diagnose(module, rule, …) tells "
+                "a measure draws networks of this package; initlab.inspect(module, rule, …) tells "
                 f"what {model.label} is like at its start"
             )
         if self.start is not None and self.start.method is None:

@@ -64,7 +64,8 @@ def test_what_draws_nothing_is_torchs_to_the_letter():
         assert (ours(rule) == torchs(fill)).all()
     for groups in (1, 4):
         kernel = nn.init.dirac_(torch.empty(16, 16 // groups, 3, 3), groups)
-        assert torch.equal(init.Dirac()(Fans(1, 1), (16, 16 // groups, 3, 3), _none()), kernel)
+        layer = nn.Conv2d(16, 16, 3, groups=groups)
+        assert torch.equal(init.initialize(layer, init.Dirac(), _none())["weight"], kernel)
     assert torch.equal(init.Dirac()(Fans(1, 1), (5, 5), _none()), nn.init.eye_(torch.empty(5, 5)))
 
 

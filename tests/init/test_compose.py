@@ -69,7 +69,7 @@ def test_without_exceptions_it_is_the_rule():
 def test_indices_count_layers_with_weights(layers, expected):
     module = MLP((5, 5, 5), inputs=4).build("meta")
     names = ["layer1", "layer2", "layer3", "head"]
-    assert At(layers).paths(module) == [names[i] for i in expected]
+    assert At(layers).parameters(module) == [f"{names[i]}.weight" for i in expected]
 
 
 def test_it_survives_json():

@@ -269,6 +269,7 @@ def test_values_that_are_missing_on_the_meta_device_are_named():
             return self.layer(x + self.positions)
 
     batch = batch_for((6,))
-    assert "layer.weight" in initialize(Positions(), LSUV(), seeded(), batch=batch)
+    how = {"batch": batch, "leave": "positions"}
+    assert "layer.weight" in initialize(Positions(), LSUV(), seeded(), **how)
     with pytest.raises(ValueError, match="positions is left alone by the scheme and has no values"):
-        initialize(Positions().to("meta"), LSUV(), seeded(), batch=batch)
+        initialize(Positions().to("meta"), LSUV(), seeded(), **how)

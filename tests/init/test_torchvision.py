@@ -34,7 +34,7 @@ def test_every_parameter_is_accounted_for(name, rule):
 def test_values_land_in_the_network(name):
     with torch.device("meta"):
         module = getattr(models, name)(num_classes=10)
-    params = initialize(module, init.HeNormal(), torch.Generator().manual_seed(0))
+    params = initialize(module, init.HeNormal(), torch.Generator().manual_seed(0), leave="*")
     assert set(params) == set(dict(module.named_parameters())) - LEFT[name]
     module.load_state_dict(params, strict=False, assign=True)
     for path, value in params.items():
@@ -69,8 +69,9 @@ def test_tied_parameters_are_set_once():
     }
 
 
-def test_a_layer_with_a_computed_weight_is_left_alone():
+def test_a_weight_that_is_made_of_others_has_the_rule_of_the_layer():
     layer = torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(3, 2))
     rows = {row["parameter"]: row["start"] for row in describe(layer, init.HeNormal())}
-    assert rows["parametrizations.weight.original0"].startswith("left alone: no rule is for")
+    assert rows["parametrizations.weight.original0"] == "He normal"
+    assert rows["parametrizations.weight.original1"] == "He normal"
     assert rows["bias"] == "Zeros"

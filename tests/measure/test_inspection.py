@@ -11,7 +11,7 @@ import torch
 import torchvision
 from torch import nn
 
-from initlab import diagnose, plot
+from initlab import inspect, plot
 from initlab.init import HeNormal, LecunNormal, initialize
 from initlab.measure.curvature import gradient_quotient, top_eigenvalue
 from initlab.measure.inspection import COLUMNS, PARTS
@@ -76,7 +76,7 @@ def test_torchvisions_networks_are_seen_whole_and_left_alone(name, rule):
     before = snapshot(module)
     quick = PARTS if rule is None and name == "resnet18" else ("layers", "units", "jacobian")
     x, y = batch(4, 3, SIDE, SIDE)
-    frame = diagnose(module, rule, (x, y), parts=quick, products=2)
+    frame = inspect(module, rule, (x, y), parts=quick, products=2)
     assert_untouched(module, before)
     assert tuple(frame.columns) == COLUMNS
     # Attention's two products are one layer, all others are one each, and some are called often.
@@ -116,7 +116,7 @@ def test_every_part_leaves_the_network_alone(training, rule):
     module(batch(4, 2, 5, 5)[0]).sum().backward()
     for part in (*[(p,) for p in PARTS], PARTS):
         before = snapshot(module)
-        diagnose(module, rule, batch(4, 2, 5, 5), parts=part)
+        inspect(module, rule, batch(4, 2, 5, 5), parts=part)
         assert_untouched(module, before)
 
 
@@ -124,14 +124,14 @@ def test_the_batch_is_left_alone():
     module = nn.Sequential(nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(50, 3))
     x, y = batch(4, 2, 5, 5)
     kept = x.clone()
-    diagnose(module, None, (x, y))
+    inspect(module, None, (x, y))
     assert torch.equal(x, kept) and not x.requires_grad
 
 
 def test_the_frame_is_what_the_measures_say():
     module = MLP((6, 5), inputs=4, outputs=3).build()
     data = batch(8, 4)
-    frame = diagnose(module, LecunNormal(), data, generator=torch.Generator().manual_seed(3))
+    frame = inspect(module, LecunNormal(), data, generator=torch.Generator().manual_seed(3))
     params = initialize(module, LecunNormal(), torch.Generator().manual_seed(3))
     assert set(frame.network) == {0} and set(frame.step) == {-1}
     seen = frame.drop(columns=["network", "step"])
@@ -151,7 +151,7 @@ def test_networks_are_independent_and_repeatable():
 
     def look(seed, networks):
         g = torch.Generator().manual_seed(seed)
-        return diagnose(module, HeNormal(), data, networks=networks, generator=g, parts=["layers"])
+        return inspect(module, HeNormal(), data, networks=networks, generator=g, parts=["layers"])
 
     frame = look(0, 3)
     assert look(0, 3).equals(frame) and not look(1, 3).equals(frame)
@@ -168,7 +168,7 @@ def test_a_whole_set_may_be_given_for_units():
     data = torch.tensor([[0.0], [1.0]]), torch.tensor([0, 1])
 
     def dead(**options):
-        frame = diagnose(module, None, data, parts=["units"], **options)
+        frame = inspect(module, None, data, parts=["units"], **options)
         return float(frame[frame.statistic == "dead"].value.iloc[0])
 
     assert dead() == 1 and dead(inputs=torch.linspace(0, 6, 1000)[:, None]) == 0
@@ -176,7 +176,7 @@ def test_a_whole_set_may_be_given_for_units():
 
 def test_modules_on_the_meta_device_are_inspected_by_a_rule():
     module = MLP((6,), inputs=4, outputs=3).build("meta")
-    frame = diagnose(module, HeNormal(), batch(4, 4))
+    frame = inspect(module, HeNormal(), batch(4, 4))
     assert next(module.parameters()).is_meta and len(frame) > 10
 
 
@@ -193,7 +193,7 @@ def test_senseless_looks_are_refused(change, says):
     given = {"rule": HeNormal(), "batch": batch(4, 4)} | change
     module = MLP((6,), inputs=4, outputs=3).build()
     with pytest.raises(ValueError) as error:
-        diagnose(module, **given)
+        inspect(module, **given)
     assert says in str(error.value)
 
 
@@ -201,7 +201,7 @@ def test_senseless_looks_are_refused(change, says):
 
 
 def test_the_plot_shows_what_is_in_the_frame():
-    frame = diagnose(small(), HeNormal(), batch(4, 2, 5, 5), networks=3)
+    frame = inspect(small(), HeNormal(), batch(4, 2, 5, 5), networks=3)
     untouched = copy.deepcopy(frame)
     lengths, shares, spectrum = plot.inspection(frame)
     pd.testing.assert_frame_equal(frame, untouched)
@@ -224,7 +224,7 @@ def test_the_plot_shows_what_is_in_the_frame():
 
 
 def test_the_plot_leaves_out_what_was_left_out():
-    frame = diagnose(small(), HeNormal(), batch(4, 2, 5, 5), parts=["layers"])
+    frame = inspect(small(), HeNormal(), batch(4, 2, 5, 5), parts=["layers"])
     panels = plot.inspection(frame)
     assert len(panels) == 2
     assert not panels[1].figure.legends, "one curve needs no legend"

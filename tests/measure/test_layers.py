@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from initlab.init import HeNormal, initialize
-from initlab.measure.layer_hooks import FUNCTIONS, watching
+from initlab.measure.layer_hooks import watching
 from initlab.measure.layers import layers, units
 from initlab.models import MLP
 
@@ -125,7 +125,6 @@ def test_activations_of_our_models_are_seen():
         module = MLP((3,), inputs=4, activation=name).build()
         kinds = layers(module, named(module), (torch.ones(2, 4), Y[:2])).kind.unique().tolist()
         assert kinds == ["input", "linear", "activation"], name
-    assert len(FUNCTIONS) > 25
 
 
 def test_attention_and_tokens():

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from initlab import SGD, Budget, Curves, Network, Run, Store, grid, run, tree
-from initlab.init import AsBuilt, HeNormal
+from initlab.init import AsBuilt, HeNormal, Leaving
 from initlab.spec import key, seed_of
 from initlab.sweep.execute import _fit
 from tests.own.networks import Case, cases
@@ -137,7 +137,7 @@ def twenty(name: str) -> list[Run]:
     """Twenty runs of a case: ten seeds under two starts."""
     budget, curves = Budget(epochs=2, batch_size=BATCH), Curves(("train_loss", "test_loss"))
     some = base(CASES[name], budget=budget, curves=curves)
-    return grid(some, init=[AsBuilt(), HeNormal()], seed=range(10))
+    return grid(some, init=[AsBuilt(), Leaving(HeNormal())], seed=range(10))
 
 
 def every() -> list[Run]:

@@ -112,11 +112,11 @@ def test_all_claims_can_be_filtered(visit):
         ("study", claims[0]["study"], lambda c: c["study"] == claims[0]["study"]),
         ("bound", "source", lambda c: any(k["bound_by"] == "source" for k in c["criteria"])),
     ):
-        page.locator(f"form.claims-filter select[name='{field}']").select_option(value)
+        page.locator(f"form.table-filter select[name='{field}']").select_option(value)
         assert page.locator(shown).count() == sum(map(fits, claims))
-        told = page.locator("form.claims-filter output").inner_text()
+        told = page.locator("form.table-filter output").inner_text()
         assert told == f"{sum(map(fits, claims))} of {len(claims)} claims"
-        page.locator(f"form.claims-filter select[name='{field}']").select_option("")
+        page.locator(f"form.table-filter select[name='{field}']").select_option("")
     linked = visit("book/claims.html?verdict=undecided")
     expected = sum(c["verdict"] == "undecided" for c in claims)
     assert linked.page.locator(shown).count() == expected

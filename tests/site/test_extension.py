@@ -319,7 +319,7 @@ def test_a_built_book(build, source):
     place = f"https://example.org/own/er/blob/trunk/initlab/studies/a-study.toml#L{line}"
     assert f"<a href='{place}'>" in front
     assert "<a href='notebooks/01-a-study.html#figure-1'>its figure</a>" in front
-    assert "src='_static/claims-filter.js'" in front
+    assert "src='_static/table-filter.js'" in front
     assert "<option value='reproduced'>reproduced</option>" in front
     assert FIGURE in front
     assert LIVE in front

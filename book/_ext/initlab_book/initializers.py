@@ -73,7 +73,8 @@ def picture(start: Rule | Scheme) -> Picture:
             params = initialize(module, start, generator, batch=batch)
         except ValueError:  # not for such a network
             continue
-        stacked = {name: p.unsqueeze(0) for name, p in params.items()}
+        names = [name for name, _ in module.named_parameters()]
+        stacked = {name: params[name].unsqueeze(0) for name in names if name in params}
         v = torch.empty(1, 64, int(model.outputs or 1)).normal_(generator=generator)
         forward, backward = forward_backward(model, stacked, x, v)
         lengths = {"forward": forward[0].numpy(), "backward": backward[0].numpy()}
@@ -218,16 +219,75 @@ def _on_one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+#: Columns of the table that one can choose by, and what they are called.
+FILTERS = {"kind": "what it is", "layers": "for", "cost": "costs"}
+
+
+def cost(start: Rule | Scheme) -> str:
+    """What it takes beside drawing."""
+    if not getattr(start, "needs_batch", False):
+        return "drawing"
+    steps = getattr(start, "steps", 0)
+    return f"{steps} training steps" if steps else "one forward pass"
+
+
+def row(name: str, start: Rule | Scheme) -> dict[str, str]:
+    """What the table says of an initializer."""
+    return {
+        "name": name,
+        "label": start.label,
+        "kind": "scheme" if isinstance(start, Scheme) else "rule",
+        "layers": start.layers,
+        "preserves": start.preserves,
+        "cost": cost(start),
+        "source": start.source,
+    }
+
+
+def table() -> str:
+    """All rules and schemes side by side, with choices that a script puts to work."""
+    rows = [row(name, start) for name, start in (RULES | SCHEMES).items()]
+    fields = ""
+    for field, label in FILTERS.items():
+        values = dict.fromkeys(r[field] for r in rows)
+        options = "".join(f"<option>{html.escape(v)}</option>" for v in values)
+        fields += (
+            f"<label>{label} <select name='{field}'><option value=''>all</option>{options}"
+            "</select></label>"
+        )
+    body = ""
+    for r in rows:
+        said = {key: html.escape(value, quote=True) for key, value in r.items()}
+        data = " ".join(f"data-{field}='{said[field]}'" for field in FILTERS)
+        cells = "".join(f"<td>{said[key]}</td>" for key in ("preserves", "layers", "cost"))
+        body += (
+            f"<tr {data}><th scope='row'><a href='#start-{r['name']}'>{said['label']}</a><br>"
+            f"<code>{said['name']}</code></th>{cells}<td><a href='bibliography.html'>"
+            f"{said['source'].replace('_', ' ')}</a></td></tr>"
+        )
+    return (
+        "<div><form class='table-filter' data-table='starts' data-things='initializers' hidden>"
+        f"{fields}<output>{len(rows)} initializers</output></form>"
+        "<div class='claims-scroll'><table class='starts'><caption>All rules and schemes; each "
+        "leads to its formula and its picture.</caption><thead><tr><th scope='col'>initializer</th>"
+        "<th scope='col'>it preserves</th><th scope='col'>for</th><th scope='col'>costs</th>"
+        f"<th scope='col'>source</th></tr></thead><tbody>{body}</tbody></table></div>"
+        "<script type='module' src='../_static/table-filter.js'></script></div>"
+    )
+
+
 class Initializers(SphinxDirective):
-    """All rules, or all schemes, a section each."""
+    """All rules, or all schemes, a section each; or a table of all of them."""
 
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
         """Give the sections."""
-        wanted = directives.choice(self.arguments[0], tuple(REGISTRIES))
+        wanted = directives.choice(self.arguments[0], (*REGISTRIES, "table"))
         for file in Path(initlab.__file__).parent.joinpath("init").glob("*.py"):
             self.env.note_dependency(str(file))
+        if wanted == "table":
+            return [nodes.raw("", table(), format="html")]
         lines: list[str] = []
         with _on_one_thread():
             for name, start in REGISTRIES[wanted].items():

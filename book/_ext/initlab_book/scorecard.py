@@ -117,7 +117,7 @@ class ClaimsTable(_OfClaims):
             parts.append(f"<a href='{place}'>its entry in the registry</a>")
             return f"<p class='claim-links'>{' · '.join(parts)}</p>"
 
-        script = f"<script type='module' src='{self.up()}_static/claims-filter.js'></script>"
+        script = f"<script type='module' src='{self.up()}_static/table-filter.js'></script>"
         return [self.raw(filters(found) + claims.table(found, links) + script)]
 
 
@@ -166,8 +166,8 @@ def filters(found: list[dict[str, Any]]) -> str:
             "</select></label>"
         )
     return (
-        f"<form class='claims-filter' hidden>{''.join(fields)}"
-        f"<output>{len(found)} claims</output></form>"
+        "<form class='table-filter' data-table='claims' data-things='claims' data-several='bound' "
+        f"hidden>{''.join(fields)}<output>{len(found)} claims</output></form>"
     )
 
 
