@@ -33,8 +33,7 @@ VERSIONS = os.environ.get("VERSIONS", "newest")
 #: Tests that need neither the checkout nor an extra other than `data`.
 SUITE = (
     *("init", "measure", "models", "reinit", "train", "sweep", "test_augment.py"),
-    *("test_chapter_4.py", "test_chapter_5.py", "test_claims.py", "test_data.py"),
-    *("test_noise.py", "test_parameters.py", "test_plot.py", "test_precision.py"),
+    *("test_data.py", "test_noise.py", "test_parameters.py", "test_plot.py", "test_precision.py"),
     *("test_spec.py", "test_store.py"),
 )
 KERNEL = "new"

@@ -213,3 +213,9 @@ def test_ci_runs_the_readmes_test_command_without_data_and_then_what_needs_them(
 def test_versions_agree():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert citation["version"] == PROJECT["version"]
+
+
+def test_the_suite_for_other_environments_names_what_there_is():
+    from tests.fresh import SUITE
+
+    assert [name for name in SUITE if not (ROOT / "tests" / name).exists()] == []

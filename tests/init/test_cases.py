@@ -471,6 +471,7 @@ def test_widths_of_networks_that_begin_with_an_embedding():
 
 
 def test_a_tied_gpt2_starts_at_the_loss_of_guessing():
+    pytest.importorskip("transformers", reason="transformers is in the extra dev")
     from tests.zoo import VOCABULARY, ZOO
 
     kind = ZOO["gpt2"]
@@ -487,6 +488,8 @@ def test_a_tied_gpt2_starts_at_the_loss_of_guessing():
 
 @pytest.mark.parametrize("name", ["gpt2", "llama", "opt", "bert", "vit", "mixtral"])
 def test_what_ends_a_branch_of_a_transformer_is_divided_by_the_root_of_their_number(name):
+    for library in ("transformers", "timm"):
+        pytest.importorskip(library, reason=f"{library} is in the extra dev")
     from tests.zoo import DEPTH, ZOO
 
     told = {r["parameter"]: r["variance"] for r in init.describe(ZOO[name].make(), GPT2())}

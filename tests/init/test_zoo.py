@@ -17,6 +17,9 @@ from initlab.init.kinds import Maps, roles
 from initlab.tree import apply
 from tests.zoo import ZOO
 
+for library in ("timm", "torchvision", "transformers", "torch_geometric"):
+    pytest.importorskip(library, reason=f"{library} is in the extra dev")
+
 RULES = ("he_normal", "gpt2", "orthogonal", "mup", "fixup")
 #: Why a scheme refuses a network, by scheme.
 RESIDUAL = "adds nothing to a shortcut|cannot be read off|follows it in its branch"
