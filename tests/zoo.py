@@ -74,6 +74,21 @@ def timm(name: str, **more: Any) -> Callable[[], nn.Module]:
     return make
 
 
+def mixer(*parts: str) -> Callable[[], nn.Module]:
+    """An MLP-Mixer of two blocks, of these kinds of block and normalization."""
+
+    def make() -> nn.Module:
+        from timm.models import mlp_mixer
+
+        given = zip(("block_layer", "norm_layer"), parts, strict=False)
+        kinds = {name: getattr(mlp_mixer, part) for name, part in given}
+        sizes = {"img_size": SIDE, "patch_size": 8, "num_blocks": 2, "embed_dim": 48}
+        ratio = {"mlp_ratio": 4} if parts else {}
+        return mlp_mixer.MlpMixer(CLASSES, **sizes, **kinds, **ratio)
+
+    return make
+
+
 def vision(name: str, **more: Any) -> Callable[[], nn.Module]:
     def make() -> nn.Module:
         import torchvision
@@ -147,6 +162,7 @@ _SEQUENCE = {
 }
 _VIT = {"img_size": SIDE, "patch_size": 8, "embed_dim": 48, "depth": 2, "num_heads": 3}
 _TOKEN = ("cls_token", "pos_embed")
+_AFFINE = ("*.alpha", "*.beta")
 
 ZOO: dict[str, Pet] = {
     # timm
@@ -174,14 +190,8 @@ ZOO: dict[str, Pet] = {
     "resnet of timm": Pet(timm("resnet10t", channels=(16, 32, 64, 128)), images, classes),
     "mobilenetv3": Pet(timm("mobilenetv3_small_050"), images, classes),
     "regnet": Pet(timm("regnetx_002"), images, classes),
-    "mixer": Pet(
-        timm("mixer_s16_224", img_size=SIDE), images,
-        classes,
-    ),
-    "resmlp": Pet(
-        timm("resmlp_12_224", img_size=SIDE), images,
-        classes, ("*.ls1", "*.ls2", "*.alpha", "*.beta"),
-    ),
+    "mixer": Pet(mixer(), images, classes),
+    "resmlp": Pet(mixer("ResBlock", "Affine"), images, classes, ("*.ls1", "*.ls2", *_AFFINE)),
     "nfnet": Pet(timm("nf_resnet26"), images, classes, ("*.gain",)),
     # torchvision
     "resnet18": Pet(vision("resnet18"), images, classes),
