@@ -94,13 +94,11 @@ class Gained(Rule):
 class Part(NamedTuple):
     """What one parameter starts as.
 
-    Attributes:
-        rule: Draws it; None where it is left alone.
-        fans: Of one linear map that it holds.
-        why: It is left alone, or what else there is to say of it.
-        maps: How it holds linear maps; None where it is one, or none.
-        missed: Whether it is left alone only because nobody has said what it starts as.
-        through: Path of the parametrization whose values make the weight that is drawn.
+    Drawn by `rule` with `fans`, those of one linear map that it holds, as `maps` say it holds them
+    (None where it is one, or none); or left alone where the rule is None. `why` it is left alone,
+    or what else there is to say of it. It is `missed` where it is left alone only because nobody has
+    said what it starts as. `through` is the path of the parametrization whose values make the
+    weight that is drawn.
     """
 
     rule: Rule | None

@@ -24,13 +24,10 @@ from initlab.models.blocks import Multiplier
 class Maps(NamedTuple):
     """The linear maps that a weight holds.
 
-    Attributes:
-        fans: Of one map.
-        shape: Of one map, (outputs, inputs, *kernel).
-        stored: "oi" where the tensor has outputs before inputs, "io" where it is transposed.
-        joined: How maps lie in the tensor, from the inside: pairs of an axis ("outputs" or
-            "inputs", joined end to end; "stack", a new first axis) and how many.
-        row: A row that stays zero: an embedding's padding.
+    `fans` and `shape`, (outputs, inputs, kernel), are those of one map. `stored` is "oi" where the
+    tensor has outputs before inputs, "io" where it is transposed. `joined` says how maps lie in the
+    tensor, from the inside: pairs of an axis ("outputs" or "inputs", joined end to end; "stack", a
+    new first axis) and how many. `row` stays zero: an embedding's padding.
     """
 
     fans: Fans

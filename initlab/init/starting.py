@@ -169,9 +169,7 @@ def statistics(module: nn.Module, device: str | torch.device = "cpu") -> dict[st
 class Start:
     """What `initialize_` did: which rule set each parameter, and what was left alone, and why.
 
-    Attributes:
-        table: One row for every parameter (see `describe`).
-        seed: What was drawn came from it.
+    `table` has one row for every parameter (see `describe`); what was drawn came from `seed`.
     """
 
     table: pd.DataFrame

@@ -39,9 +39,9 @@ def _values_and_outputs(parts: dict[str, Part], found: list[Branch], factor: flo
 
 @spec
 class GPT2(Scheme):
-    """N(0, `std`²) for weights and embeddings; what ends a residual branch is divided by √N.
+    """N(0, σ²) for weights and embeddings; what ends a residual branch is divided by √N.
 
-    N is the number of residual branches, two for each block (Radford et al. 2019, section 2.3; the
+    σ is `std`, and N is the number of residual branches, two for each block (Radford et al. 2019, section 2.3; the
     standard deviation is that of the code that came with it). Biases start at zero. `branches`
     names the branches of a network of which they cannot be read off (see `initlab.init.branches`).
     """

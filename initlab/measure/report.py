@@ -45,19 +45,20 @@ AnyOptimizer = torch.optim.Optimizer | Callable[[list[Tensor]], torch.optim.Opti
 class Report:
     """What one step of training looks like from inside.
 
-    Attributes:
-        loss: On the batch.
-        guessing: The loss of equal probabilities for all classes, ln(classes); NaN where targets
-            are no classes.
-        layers: Tidy frame with `layer` (in the order of calls; 0 is the input), `path`, `kind`,
-            `statistic` and `value`: `forward` and `backward`, the mean squares of outputs and of
-            the gradient with respect to them of the sum of the losses; `dead` and `saturated`
-            shares of units of activations; `entropy` of attention over that of equal weights;
-            `similarity`, the mean cosine between two tokens of an example.
-        parameters: One row for each: `parameter`, `numbers`, root mean squares of `weight` and
-            `gradient`, and `update`, the norm of an optimizer's first step over the weight's.
-        first: The first value that is not finite: (pass, layer, path, kind), or None.
-        left_out: Why a part could not be had, by part.
+    `loss` is that of the batch, and `guessing` that of equal probabilities for all classes,
+    ln(classes); NaN where targets are no classes.
+
+    `layers` is a tidy frame with `layer` (in the order of calls; 0 is the input), `path`, `kind`,
+    `statistic` and `value`: `forward` and `backward`, the mean squares of outputs and of the
+    gradient with respect to them of the sum of the losses; `dead` and `saturated` shares of units
+    of activations; `entropy` of attention over that of equal weights; `similarity`, the mean cosine
+    between two tokens of an example.
+
+    `parameters` has one row for each: `parameter`, `numbers`, root mean squares of `weight` and
+    `gradient`, and `update`, the norm of an optimizer's first step over the weight's.
+
+    `first` is the first value that is not finite: (pass, layer, path, kind), or None. `left_out`
+    says why a part could not be had, by part.
     """
 
     loss: float
