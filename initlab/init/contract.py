@@ -96,8 +96,8 @@ class Part(NamedTuple):
 
     Drawn by `rule` with `fans`, those of one linear map that it holds, as `maps` say it holds them
     (None where it is one, or none); or left alone where the rule is None. `why` it is left alone,
-    or what else there is to say of it. It is `missed` where it is left alone only because nobody has
-    said what it starts as. `through` is the path of the parametrization whose values make the
+    or what else there is to say of it. It is `missed` where it is left alone only because nobody
+    has said what it starts as. `through` is the path of the parametrization whose values make the
     weight that is drawn.
     """
 

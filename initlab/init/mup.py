@@ -122,7 +122,7 @@ class MuP(Scheme):
         an output layer that is tied to an embedding.
         """
         parts = plan(module, self.rule)
-        for name, growth in self.growth(module).items():
+        for name, growth in self._growths(module).items():
             rule = parts[name].rule
             if growth.role == "output" and growth.inputs != 1 and rule is not None:
                 parts[name] = parts[name].by(Scaled(rule, 1 / sqrt(growth.inputs)))
@@ -136,9 +136,9 @@ class MuP(Scheme):
 
     def multiple(self, module: nn.Module) -> float:
         """m: how many times as wide as the base the network is, by its widest growth."""
-        return max((max(g.inputs, g.outputs) for g in self.growth(module).values()), default=1.0)
+        return max((max(g.inputs, g.outputs) for g in self._growths(module).values()), default=1.0)
 
-    def growth(self, module: nn.Module) -> dict[str, Growth]:
+    def _growths(self, module: nn.Module) -> dict[str, Growth]:
         """What the width does to each parameter, by name.
 
         Raises:
@@ -224,7 +224,7 @@ class MuP(Scheme):
         adam = self.optimizer == "adam"
         inner = self.rule.rates(module) if isinstance(self.rule, Scheme) else {}
         found = {}
-        for name, (inputs, outputs, role) in self.growth(module).items():
+        for name, (inputs, outputs, role) in self._growths(module).items():
             own = {
                 "fixed": 1.0,
                 "output": 1 / inputs,

@@ -41,9 +41,10 @@ def _values_and_outputs(parts: dict[str, Part], found: list[Branch], factor: flo
 class GPT2(Scheme):
     """N(0, σ²) for weights and embeddings; what ends a residual branch is divided by √N.
 
-    σ is `std`, and N is the number of residual branches, two for each block (Radford et al. 2019, section 2.3; the
-    standard deviation is that of the code that came with it). Biases start at zero. `branches`
-    names the branches of a network of which they cannot be read off (see `initlab.init.branches`).
+    σ is `std`, and N is the number of residual branches, two for each block (Radford et al. 2019,
+    section 2.3; the standard deviation is that of the code that came with it). Biases start at
+    zero. `branches` names the branches of a network of which they cannot be read off (see
+    `initlab.init.branches`).
     """
 
     std: float = 0.02
