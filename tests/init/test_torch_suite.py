@@ -142,9 +142,13 @@ def test_kaiming(shape, mode, slope):
     assert is_uniform(draw(init.HeUniform(scale=scale, mode=mode), shape), -bound, bound)
 
 
-@pytest.mark.parametrize("layer", [nn.Linear(0, 5), nn.Linear(5, 0), nn.Conv2d(0, 4, 3)])
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors:UserWarning")
+@pytest.mark.parametrize(
+    "kind, sizes", [(nn.Linear, (0, 5)), (nn.Linear, (5, 0)), (nn.Conv2d, (0, 4, 3))]
+)
 @pytest.mark.parametrize("name", ["he_normal", "glorot_uniform", "orthogonal", "sparse", "zero"])
-def test_an_empty_tensor_stays_empty(layer, name):
+def test_an_empty_tensor_stays_empty(kind, sizes, name):
+    layer = kind(*sizes)
     found = init.initialize(layer, init.rule(name), torch.Generator())
     assert {n: t.shape for n, t in found.items()} == {
         n: p.shape for n, p in layer.named_parameters()

@@ -35,17 +35,17 @@ def test_it_says_what_an_ordinary_loop_sees():
     report = diagnose(net, (x, y), optimizer=lambda params: torch.optim.SGD(params, lr=0.1))
     value = nn.functional.cross_entropy(net(x), y)
     value.backward()
-    assert report.loss == pytest.approx(float(value), rel=1e-6)
+    assert report.loss == pytest.approx(value.item(), rel=1e-6)
     assert report.guessing == pytest.approx(math.log(3))
     told = report.parameters.set_index("parameter")
     for name, p in net.named_parameters():
         assert told.gradient[name] == pytest.approx(float(p.grad.square().mean().sqrt()), rel=1e-4)
         if p.norm() > 0:
             assert told["update"][name] == pytest.approx(
-                float(0.1 * p.grad.norm() / p.norm()), rel=1e-4
+                (0.1 * p.grad.norm() / p.norm()).item(), rel=1e-4
             )
     forward = report.layers[report.layers.statistic == "forward"].set_index("layer").value
-    assert forward[1] == pytest.approx(float(net[0](x).square().mean()), rel=1e-5)
+    assert forward[1] == pytest.approx(net[0](x).square().mean().item(), rel=1e-5)
     frame = initlab.inspect(net, None, (x, y), parts=("layers", "units"))
     for statistic in ("forward", "backward", "dead", "saturated"):
         ours = report.layers[report.layers.statistic == statistic].sort_values("layer").value
