@@ -39,7 +39,7 @@ def test_it_says_what_an_ordinary_loop_sees():
     assert report.guessing == pytest.approx(math.log(3))
     told = report.parameters.set_index("parameter")
     for name, p in net.named_parameters():
-        assert told.gradient[name] == pytest.approx(float(p.grad.square().mean().sqrt()), rel=1e-4)
+        assert told.gradient[name] == pytest.approx(p.grad.square().mean().sqrt().item(), rel=1e-4)
         if p.norm() > 0:
             assert told["update"][name] == pytest.approx(
                 (0.1 * p.grad.norm() / p.norm()).item(), rel=1e-4
@@ -64,7 +64,7 @@ def test_an_optimizer_that_is_there_is_asked_and_left_alone():
     told = report.parameters.set_index("parameter")["update"]
     # Adam's first step is the rate in every entry.
     assert told["0.weight"] == pytest.approx(
-        0.01 * 256**0.5 / float(net[0].weight.norm()), rel=1e-2
+        0.01 * 256**0.5 / net[0].weight.norm().item(), rel=1e-2
     )
 
 
