@@ -64,8 +64,8 @@ def take(tree: Any, rows: Sequence[int]) -> Any:
     return tree
 
 
-def part(tree: Any, where: slice) -> Any:
-    """The tree of some samples: that slice of every tensor."""
+def part(tree: Any, where: slice | Tensor) -> Any:
+    """The tree of some samples: that slice of every tensor, or these places."""
     return apply(lambda t: t[where], tree)
 
 

@@ -136,6 +136,8 @@ class Compose(Scheme):
             for name in exception.parameters(module):
                 before = parts[name]
                 rule = exception.rule or before.rule
+                if before.rule is None and not before.missed:
+                    continue  # it does not learn
                 if rule is None:
                     raise ValueError(f"{name} has no rule to take a factor of: {before.why}")
                 if exception.factor != 1:

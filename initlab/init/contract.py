@@ -109,7 +109,9 @@ class Part(NamedTuple):
     through: str = ""
 
     def by(self, rule: Rule) -> Part:
-        """The same parameter under another rule."""
+        """The same parameter under another rule; one that is left alone on purpose stays so."""
+        if self.rule is None and not self.missed:
+            return self
         return self._replace(rule=rule, fans=self.fans or Fans(1, 1), missed=False)
 
 

@@ -13,6 +13,7 @@ from initlab.init.functional import FunctionalModule, batch_loss, check_batch, s
 from initlab.init.plan import plan
 from initlab.init.variance_scaling import HeNormal
 from initlab.spec import spec
+from initlab.tree import part
 
 #: Directions of the first step: (what is stepped along, norm that the bound is on).
 _DIRECTIONS = {"sgd": (lambda g: g, 2.0), "adam": (torch.sign, 1.0)}
@@ -73,7 +74,7 @@ class GradInit(Scheme):
         scales = {name: torch.ones((), device=p.device) for name, p in start.items()}
         adam = torch.optim.Adam(list(scales.values()), self.rate)
         for _ in range(self.steps):
-            seen, held = _halves(len(x), generator)
+            seen, held = _halves(len(y), generator)
             for m in scales.values():
                 m.requires_grad_()
             with (
@@ -82,7 +83,7 @@ class GradInit(Scheme):
                 sdpa_kernel(SDPBackend.MATH),  # the others differentiate once only
             ):
                 theta = {name: scales[name] * p for name, p in start.items()}
-                loss = batch_loss(network(theta, x[seen]), y[seen])
+                loss = batch_loss(network(theta, part(x, seen)), y[seen])
                 grads = torch.autograd.grad(
                     loss, list(theta.values()), create_graph=True, materialize_grads=True
                 )
@@ -94,7 +95,7 @@ class GradInit(Scheme):
                         name: p - self.lr * direction(g)
                         for (name, p), g in zip(theta.items(), grads, strict=True)
                     }
-                    goal = batch_loss(network(stepped, x[held]), y[held])
+                    goal = batch_loss(network(stepped, part(x, held)), y[held])
                 if not torch.isfinite(goal):
                     raise ValueError(
                         "the loss of GradInit is no longer finite; take a smaller lr, or a rule "

@@ -50,7 +50,7 @@ def _made_of(parts: dict[str, Part], name: str) -> list[str]:
     return found
 
 
-def _scale(parts: dict[str, Part], name: str, factor: float) -> None:
+def scale(parts: dict[str, Part], name: str, factor: float) -> None:
     """Multiply what is drawn for a parameter, however it is drawn."""
     rule = parts[_made_of(parts, name)[0]].rule
     if rule is not None:
@@ -109,7 +109,7 @@ class Fixup(Scheme):
                     "in that layer (a ResNet with norm='none', ResidualMLP with matrices=2)"
                 )
             for weight in before:
-                _scale(parts, weight, len(found) ** (-1 / (2 * _layers(parts, before))))
+                scale(parts, weight, len(found) ** (-1 / (2 * _layers(parts, before))))
             _set(parts, last, Zeros())
             for name in branch.scalars:
                 _set(parts, name, Constant(1.0))
@@ -254,7 +254,7 @@ class ResidualScaling(Scheme):
         for branch in found:
             name = _multiplied(branch)
             if name in branch.weights:
-                _scale(parts, name, factor)
+                scale(parts, name, factor)
             else:
                 _set(parts, name, Constant(factor))
         return parts

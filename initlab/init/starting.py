@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from initlab.init.contract import Part, Rule, Scheme
 from initlab.init.draw import drawn
-from initlab.init.functional import check_batch
+from initlab.init.functional import check_batch, unwrapped
 from initlab.init.leaving import check_reached, left
 from initlab.init.plan import describe_parts, plan
 from initlab.init.random import Zeros
 from initlab.precision import precision
+from initlab.tree import apply
 
 #: Buffers of normalization, and what they start at.
 STATISTICS = {"running_mean": 0.0, "running_var": 1.0, "num_batches_tracked": 0.0}
@@ -98,8 +99,8 @@ def _one(
     if not isinstance(rule, Scheme) or not rule.needs_batch:
         return params
     x, y = check_batch(batch)
-    here = x.to(device), y.to(device)
-    with precision("float32", here[0].device):
+    here = apply(lambda t: t.to(device), x), y.to(device)
+    with precision("float32", here[1].device):
         return rule.fit(module, params, here, generator)
 
 
@@ -244,6 +245,7 @@ def initialize_(
         raise TypeError(f"seed must be a whole number, not {seed!r}")
     generator = torch.Generator().manual_seed(seed)
     _check(module, rule, bias, generator, None)
+    module = unwrapped(module)
     parts = planned(module, rule, bias, leave)
     table = pd.DataFrame(describe_parts(module, parts))
     tensors = dict(module.named_parameters()) | dict(module.named_buffers())

@@ -11,9 +11,9 @@ from initlab.init.branches import Branch, Named, branches
 from initlab.init.contract import Part, Scheme, check_number
 from initlab.init.plan import plan
 from initlab.init.random import Normal
-from initlab.init.residual import found_branches
+from initlab.init.residual import found_branches, scale
 from initlab.init.variance_scaling import GlorotNormal, GlorotUniform
-from initlab.init.wrappers import Each, Scaled
+from initlab.init.wrappers import Each
 from initlab.spec import spec
 
 
@@ -24,17 +24,15 @@ def _values_and_outputs(parts: dict[str, Part], found: list[Branch], factor: flo
     """
     for branch in found:
         first, *rest = branch.weights
-        maps = parts[first].maps
+        maps = parts[first].maps if first in parts else None
         fused = maps is not None and ("outputs", 3) in maps.joined and len(branch.weights) == 2
         separate = len(branch.weights) == 4
         if fused:
             rule = parts[first].rule
-            assert rule is not None
-            parts[first] = parts[first].by(Each(rule, (1.0, 1.0, factor)))
+            if rule is not None:
+                parts[first] = parts[first].by(Each(rule, (1.0, 1.0, factor)))
         for weight in rest if fused else branch.weights[2:] if separate else branch.weights:
-            rule = parts[weight].rule
-            assert rule is not None
-            parts[weight] = parts[weight].by(Scaled(rule, factor))
+            scale(parts, weight, factor)
 
 
 @spec
@@ -67,9 +65,7 @@ class GPT2(Scheme):
         """See `Scheme.plan`; raises `ValueError` where the branches cannot be read off."""
         parts, found = plan(module, Normal(self.std)), branches(module, self.branches)
         for branch in found:
-            last = parts[branch.weights[-1]]
-            if last.rule is not None:
-                parts[branch.weights[-1]] = last.by(Scaled(last.rule, 1 / sqrt(len(found))))
+            scale(parts, branch.weights[-1], 1 / sqrt(len(found)))
         return parts
 
 
@@ -79,7 +75,8 @@ class TFixup(Scheme):
 
     Huang et al. 2020, section 3: for an encoder of N blocks by 0.67 N^(−1/4), embeddings drawn
     from N(0, 1/d) and scaled by (9N)^(−1/4). It is for transformers without normalization and
-    trains without warm-up. Decoders (`decoder=True`) are scaled by (9N)^(−1/4).
+    trains without warm-up. Decoders (`decoder=True`) are scaled by (9N)^(−1/4). Blocks are counted
+    by two branches each: a decoder that looks at an encoder has three, and is not for this.
     """
 
     decoder: bool = False

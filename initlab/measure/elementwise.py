@@ -18,7 +18,7 @@ AFFINE = {
     *("add", "sub", "subtract", "rsub", "radd", "mul", "multiply", "rmul", "div", "divide"),
     *("true_divide", "neg", "negative", "float", "double", "to", "type_as", "half", "bfloat16"),
     *("gt", "ge", "lt", "le", "greater", "less", "eq", "ne", "clone", "contiguous", "logical_and"),
-    *("logical_or", "logical_not", "iadd", "imul", "isub", "itruediv", "truediv", "rtruediv"),
+    *("logical_or", "logical_not", "iadd", "imul", "isub", "itruediv", "truediv"),
 }
 #: Those that make one.
 NONLINEAR = {
@@ -28,7 +28,7 @@ NONLINEAR = {
     *("expm1", "log", "log1p", "sqrt", "square", "pow", "abs", "absolute", "sign", "clamp", "clip"),
     *("clamp_min", "clamp_max", "maximum", "minimum", "max", "min", "where", "masked_fill", "atan"),
     *("arctan", "sinh", "cosh", "asinh", "sinc", "reciprocal", "rpow", "log_sigmoid", "fmax"),
-    *("rtruediv", "rdiv", "fmin", "heaviside", "relu_squared"),
+    *("rtruediv", "rdiv", "fmin", "heaviside"),
 }
 #: Functions that are activations wherever they stand.
 CLASSIC = {

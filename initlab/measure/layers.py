@@ -87,7 +87,7 @@ def layers(
 
     network = FunctionalModule(module, params)
     own = differentiable(network.module, params)
-    start = apply(_leaf, x)
+    start = apply(leaf, x)
     inputs = [t for t in leaves(start) if t.requires_grad]
     with torch.enable_grad(), seeded(default_generator(generator), network.device):
         for t in inputs:
@@ -141,7 +141,7 @@ def units(
     with torch.enable_grad(), seeded(default_generator(generator), network.device):
         for where in _batches(size, batch_size):
             with watching(network.module, visit):
-                network(own, apply(_leaf, part(inputs, where)))
+                network(own, apply(leaf, part(inputs, where)))
     rows: Rows = []
     for layer, (path, kind, steepest) in sorted(told.items()):
         mean = total[layer] / count[layer]
@@ -161,7 +161,7 @@ def _batches(count: int, size: int) -> Iterator[slice]:
         yield slice(start, end)
 
 
-def _leaf(t: Tensor) -> Tensor:
+def leaf(t: Tensor) -> Tensor:
     """A copy that the gradient reaches, where it holds real numbers."""
     copy = t.detach().clone()
     return copy.requires_grad_() if copy.is_floating_point() else copy
@@ -170,7 +170,7 @@ def _leaf(t: Tensor) -> Tensor:
 def differentiable(module: nn.Module, params: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Copies of the parameters among some values, which the gradient reaches."""
     own = of_parameters(module, params)
-    return {name: _leaf(p) if not p.is_complex() else p.detach().clone() for name, p in own.items()}
+    return {name: leaf(p) if not p.is_complex() else p.detach().clone() for name, p in own.items()}
 
 
 def default_generator(generator: torch.Generator | None) -> torch.Generator:

@@ -24,7 +24,7 @@ from initlab.init.functional import (
 )
 from initlab.measure.findings import findings
 from initlab.measure.layer_hooks import Seen, watching
-from initlab.measure.layers import SATURATED, default_generator
+from initlab.measure.layers import SATURATED, leaf
 from initlab.tree import apply, leaves
 
 #: What can be looked at.
@@ -134,8 +134,8 @@ def diagnose(
         own[name].requires_grad_(p.requires_grad)
     look = _Look(len(y), parts)
     network = FunctionalModule(module, own)
-    generator = default_generator(torch.Generator().manual_seed(seed))
-    start = apply(_leaf, x)
+    generator = torch.Generator().manual_seed(seed)
+    start = apply(leaf, x)
     learned = {n: p for n, p in own.items() if p.requires_grad}
     with torch.enable_grad(), seeded(generator, network.device):
         for t in leaves(start):
@@ -160,11 +160,6 @@ def diagnose(
         look.first,
         look.left_out,
     )
-
-
-def _leaf(t: Tensor) -> Tensor:
-    copied = t.detach().clone()
-    return copied.requires_grad_() if copied.is_floating_point() else copied
 
 
 def mean_square(t: Tensor) -> float:

@@ -630,3 +630,38 @@ def test_a_jump_is_no_edge(phi):
             assert "jumps over 1" in str(error) or "is 1 for no" in str(error)
         else:
             assert meanfield.chi_1(phi, edge, sigma_b) == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    [
+        Fixup(),
+        GPT2(),
+        init.TFixup(),
+        init.DeepNorm(),
+        Compose(HeNormal(), (At("linear", Zeros()),)),
+    ],
+)
+def test_no_scheme_touches_what_does_not_learn(scheme):
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    net = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+    for name in ("layers.0.self_attn.in_proj_weight", "layers.1.linear2.weight"):
+        net.get_parameter(name).requires_grad_(False)
+    before = copy.deepcopy(net.state_dict())
+    start = initialize_(nn.DataParallel(net), scheme, seed=0)
+    assert len(start.left) == 2
+    assert all(torch.equal(net.get_parameter(name), before[name]) for name in start.left)
+
+
+@pytest.mark.parametrize("scheme", [init.LSUV(), init.MetaInit(steps=2), init.GradInit(steps=2)])
+def test_schemes_that_look_at_data_take_several_inputs(scheme):
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(4, 6), nn.Linear(6, 3)
+
+        def forward(self, x, shift):
+            return self.b(torch.tanh(self.a(x + shift)))
+
+    x = {name: torch.randn(9, 4, generator=g(i)) for i, name in enumerate(("x", "shift"))}
+    assert not initialize_(Two(), scheme, seed=0, batch=(x, torch.arange(9) % 3)).left
