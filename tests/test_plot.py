@@ -15,6 +15,8 @@ import pytest
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from initlab import init, plot, ticks
+from initlab.plot import page as pages
+from initlab.plot.style import INK
 
 mpl.use("agg")
 FRAME = pd.DataFrame(
@@ -69,7 +71,7 @@ def test_a_figure_takes_the_pages_colour():
     ax = plot.curves(FRAME, plot.axes("t", "x", "y"), x="depth", by="init")
     drawn = plot.svg(plot.legend(ax).figure)
     assert "currentColor" in drawn
-    assert plot._INK not in drawn
+    assert INK not in drawn
     assert "#ffffff" not in drawn
     assert "#000000" not in drawn
     root = ElementTree.fromstring(drawn)
@@ -144,7 +146,7 @@ def test_powers_are_plain_text():
 
 def test_a_figure_is_laid_out_once_and_as_matplotlib_does(monkeypatch):
     def drawn() -> str:
-        monkeypatch.setattr(plot, "_SALTS", itertools.count())
+        monkeypatch.setattr(pages, "_SALTS", itertools.count())
         return plot.svg(logarithmic().figure)
 
     laid_out, execute = [], ConstrainedLayoutEngine.execute
@@ -153,6 +155,6 @@ def test_a_figure_is_laid_out_once_and_as_matplotlib_does(monkeypatch):
     )
     here = drawn()
     assert len(laid_out) == 1
-    monkeypatch.setattr(plot, "_lay_out", lambda figure: None)
+    monkeypatch.setattr(pages, "_lay_out", lambda figure: None)
     assert drawn() == here
     assert plt.get_fignums() == []

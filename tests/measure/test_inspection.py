@@ -17,6 +17,7 @@ from initlab.measure.curvature import gradient_quotient, top_eigenvalue
 from initlab.measure.inspection import COLUMNS, PARTS
 from initlab.measure.layers import layers, units
 from initlab.models import MLP
+from initlab.plot.starts import WEIGHED
 
 SIDE = 32
 #: With the number of parameters' layers: a test of all of them would not be quick.
@@ -206,7 +207,7 @@ def test_the_plot_shows_what_is_in_the_frame():
     lengths, shares, spectrum = plot.inspection(frame)
     pd.testing.assert_frame_equal(frame, untouched)
     assert lengths.get_yscale() == "log"
-    forward = frame[(frame.statistic == "forward") & frame.kind.isin(plot.WEIGHED)]
+    forward = frame[(frame.statistic == "forward") & frame.kind.isin(WEIGHED)]
     line = lengths.containers[0].lines[0]
     np.testing.assert_allclose(
         line.get_ydata().astype(float), forward.groupby("layer").value.median()

@@ -14,7 +14,7 @@ from torch import nn
 
 import initlab
 from initlab import cli, diagnose, initialize_, plot
-from initlab.init import HeNormal
+from initlab.init import GlorotUniform, HeNormal
 
 
 def batch(n: int = 32, features: int = 8, classes: int = 3):
@@ -112,9 +112,10 @@ def test_attention_on_one_key_is_told_of(own):
             return self.head(mixed.transpose(1, 2).flatten(2).mean(1))
 
     net = Net().train()
+    initialize_(net, GlorotUniform(), seed=0)
     x, y = torch.randn(8, 6, 16, generator=torch.Generator().manual_seed(0)), torch.arange(8) % 3
     calm = diagnose(net, (x, y)).layers
-    assert (calm[calm.statistic == "entropy"].value > 0.5).all()
+    assert (calm[calm.statistic == "entropy"].value > 0.3).all()
     with torch.no_grad():
         net.attention.in_proj_weight.mul_(100)
         net.q.weight.mul_(100)
@@ -134,7 +135,9 @@ def test_tokens_that_are_all_one_are_told_of():
             return self.head(self.b(x).mean(1))
 
     x, y = torch.randn(8, 6, 16, generator=torch.Generator().manual_seed(0)), torch.arange(8) % 3
-    assert "their rank has collapsed" in " ".join(diagnose(Net(), (x, y)).findings)
+    net = Net()
+    initialize_(net, GlorotUniform(), seed=0)
+    assert "their rank has collapsed" in " ".join(diagnose(net, (x, y)).findings)
 
 
 @pytest.mark.parametrize(
