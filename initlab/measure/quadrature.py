@@ -63,18 +63,16 @@ def _gaussian(centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 @lru_cache(maxsize=256)
 def _kinks(phi: Phi) -> np.ndarray:
     """Zero, and where the slope of φ jumps: found by bisection between neighbours on a line."""
-    found = {0.0}
-    slope = slopes(phi, _LINE)
-    for i in np.flatnonzero(np.abs(np.diff(slope)) > _BEND):
-        low, high = _LINE[i], _LINE[i + 1]
-        for _ in range(50):
-            middle = (low + high) / 2
-            a, b, c = slopes(phi, np.array([low, middle, high]))
-            low, high = (low, middle) if abs(b - a) >= abs(c - b) else (middle, high)
-        a, c = slopes(phi, np.array([low, high]))
-        if abs(c - a) > _BEND / 10:  # at one point, and not over a stretch
-            found.add(float(np.round(high, 9)))
-    return np.array(sorted(found))
+    bends = np.flatnonzero(np.abs(np.diff(slopes(phi, _LINE))) > _BEND)
+    low, high = _LINE[bends], _LINE[bends + 1]
+    for _ in range(50):
+        middle = (low + high) / 2
+        a, b, c = slopes(phi, np.concatenate([low, middle, high])).reshape(3, -1)
+        lower = np.abs(b - a) >= np.abs(c - b)
+        low, high = np.where(lower, low, middle), np.where(lower, middle, high)
+    a, c = slopes(phi, np.concatenate([low, high])).reshape(2, -1)
+    at_a_point = np.abs(c - a) > _BEND / 10  # and not over a stretch
+    return np.unique([0.0, *np.round(high[at_a_point], 9)])
 
 
 def values(phi: Phi, x: np.ndarray) -> np.ndarray:
