@@ -20,6 +20,8 @@ from initlab import cluster, sweep
 from initlab.cluster import ClusterError, on_ray
 from initlab.store import Store
 from tests.own.test_as_a_loop import every, here
+from tests.own.test_resume import SCRIPT
+from tests.smoke import papermill
 from tests.sweep.test_sweep import RUNS, alive, values
 from tests.wait import PATIENCE, until
 
@@ -152,6 +154,37 @@ class TestOneConnection:
         )
         assert on_two.key.nunique() == 160
         pd.testing.assert_frame_equal(values(on_two), values(here(shared)), rtol=1e-3, atol=1e-4)
+
+
+#: The cells of a notebook that defines a network and a loss and trains them there and on Ray.
+CELLS = (
+    SCRIPT.partition("if __name__")[0],
+    """
+stores = [initlab.Store(name) for name in ("here", "there")]
+here = initlab.run(runs(), store=stores[0], recorded=False)
+there = initlab.run(runs(), store=stores[1], recorded=False, engine="ray", address=ADDRESS)
+ends = [f[f.statistic == "test_loss"].set_index("key").value.sort_index() for f in (here, there)]
+assert len(set(there.key)) == 24 and list(ends[0].index) == list(ends[1].index)
+assert (ends[0] - ends[1]).abs().max() < 1e-5
+print(Mine.__module__)
+""",
+)
+
+
+def test_what_a_notebook_defines_trains_on_two_nodes(two_nodes, tmp_path):
+    nbformat = pytest.importorskip("nbformat", reason="needs initlab[book]")
+    pytest.importorskip("papermill", reason="needs initlab[book]")
+    kernel = {"kernelspec": {"name": "python3", "display_name": "", "language": "python"}}
+    notebook = nbformat.v4.new_notebook(metadata=kernel)
+    parameter = nbformat.v4.new_code_cell('ADDRESS = ""', metadata={"tags": ["parameters"]})
+    notebook.cells = [parameter, *map(nbformat.v4.new_code_cell, CELLS)]
+    nbformat.write(notebook, tmp_path / "mine.ipynb")
+    out = tmp_path / "out.ipynb"
+    done = papermill(tmp_path / "mine.ipynb", out, tmp_path / "s", ADDRESS=two_nodes.address)
+    assert done.returncode == 0, done.stderr
+    outputs = nbformat.read(out, 4).cells[-1].outputs
+    [printed] = [o.text for o in outputs if o.get("name") == "stdout"]
+    assert printed.split() == ["__main__"]
 
 
 def held(begun, doomed, group, device):
