@@ -527,7 +527,7 @@ def test_branches_can_be_named():
 
         def forward(self, x):
             for block in self.blocks:
-                if float(x.sum()) > -1e9:  # no tracer passes here
+                if float(x.detach().sum()) > -1e9:  # no tracer passes here
                     x = x + block["down"](torch.relu(block["up"](x)))
             return x
 
