@@ -218,7 +218,7 @@ def test_the_suite_passes(reading, tmp_path):
     reading.install("pytest", "pytest-xdist", "hypothesis", "mpmath")
     for name in ("tests", "notebooks"):
         shutil.copytree(ROOT / name, tmp_path / name)
-    for name in ("pyproject.toml", "book/references.bib"):
+    for name in ("pyproject.toml", "book/references.bib", "CONTRIBUTING.md"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     selected = [f"tests/{name}" for name in SUITE]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import operator
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -169,16 +169,17 @@ class _Tracer(fx.Tracer):
 # By name
 
 
-def _weight(module: nn.Module, layer: str) -> str | None:
+def _modules(module: nn.Module) -> dict[str, nn.Module]:
+    """Every module by each of its paths; the network itself has the empty one."""
+    return dict(module.named_modules(remove_duplicate=False))
+
+
+def _weight(modules: Mapping[str, nn.Module], layer: str) -> str | None:
     """The parameter that is the weight of a layer, or of that name itself."""
     for name in (f"{layer}.weight", f"{layer}_weight", layer):
         path, _, last = name.rpartition(".")
-        try:
-            owner = module.get_submodule(path)
-        except AttributeError:
-            continue
-        if last in owner._parameters and owner._parameters[last] is not None:
-            return own_name(module, name)
+        if path in modules and modules[path]._parameters.get(last) is not None:
+            return own_name(modules[""], name)
     return None
 
 
@@ -193,12 +194,13 @@ def _plain(module: nn.Module, weights: Sequence[str], scales: Sequence[str] = ()
 def _transformer_blocks(module: nn.Module) -> tuple[list[str], list[Branch]]:
     """Paths of the blocks that hold attention and a feed-forward network, and their branches."""
     paths, found = [], []
+    modules = _modules(module)
     for path, _ in module.named_modules():
         start = f"{path}." if path else ""
 
         def first(kinds: Sequence[Sequence[str]], start: str = start) -> list[str]:
             for kind in kinds:
-                weights = [_weight(module, start + name) for name in kind]
+                weights = [_weight(modules, start + name) for name in kind]
                 if None not in weights:
                     return [w for w in weights if w]
             return []
@@ -207,7 +209,7 @@ def _transformer_blocks(module: nn.Module) -> tuple[list[str], list[Branch]]:
         if not attention or not after:
             continue
         scales = next(
-            (s for s in SCALES if all(_weight(module, start + name) for name in s)), ((), ())
+            (s for s in SCALES if all(_weight(modules, start + name) for name in s)), ((), ())
         )
         named = [[f"{start}{s}"] if s else [] for s in scales]
         paths.append(path)
@@ -221,7 +223,7 @@ def _transformer_blocks(module: nn.Module) -> tuple[list[str], list[Branch]]:
 def _by_name(module: nn.Module, named: Named) -> list[Branch]:
     """The branches that patterns name; * stands for the same in all patterns of one branch."""
     names = [f"{path}.{n}".lstrip(".") for path, m in module.named_modules() for n in m._parameters]
-    found = []
+    modules, found = _modules(module), []
     for patterns in named:
         first = re.compile("(.+)".join(map(re.escape, patterns[0].split("*"))) + r"([._]weight)?")
         stars = [m.groups()[: patterns[0].count("*")] for n in names if (m := first.fullmatch(n))]
@@ -232,7 +234,7 @@ def _by_name(module: nn.Module, named: Named) -> list[Branch]:
             for pattern in patterns:
                 parts, given = pattern.split("*"), iter(star)
                 layer = parts[0] + "".join(next(given, "") + part for part in parts[1:])
-                weight = _weight(module, layer)
+                weight = _weight(modules, layer)
                 if weight is None:
                     raise ValueError(f"{type(module).__name__} has no weight {layer!r}")
                 weights.append(weight)

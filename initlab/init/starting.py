@@ -71,10 +71,7 @@ def initialize(
     {'weight': (2, 3), 'bias': (2,)}
     """
     _check(module, rule, bias, generator, count)
-    if isinstance(rule, Scheme) and rule.needs_batch and batch is None:
-        raise ValueError(
-            f"{rule.label} looks at data: give initialize(…, batch=(x, y)), inputs and targets"
-        )
+    _check_data(rule, batch)
     parts = planned(module, rule, bias, leave)
     if count is None:
         values = _one(module, rule, parts, generator, device, batch) | statistics(module, device)
@@ -251,11 +248,10 @@ def initialize_(
     tensors = dict(module.named_parameters()) | dict(module.named_buffers())
     if all(t.is_meta for t in module.parameters()):
         return Start(table, seed)
+    _check_data(rule, batch)
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
-    values = initialize(
-        module, rule, generator, bias=bias, batch=batch, leave=leave,
-        device="cpu" if batch is None else device,
-    )  # fmt: skip
+    where = torch.device("cpu") if batch is None else device
+    values = _one(module, rule, parts, generator, where, batch) | statistics(module, where)
     for name, value in values.items():
         if not tensors[name].is_meta:
             _write(tensors[name], value)
@@ -282,6 +278,11 @@ def _each(generator: torch.Generator, count: int) -> list[torch.Generator]:
             "torch.Generator().manual_seed(seed)"
         )
     return [torch.Generator().manual_seed(seed + i) for i in range(count)]
+
+
+def _check_data(rule: Rule | Scheme, batch: object) -> None:
+    if isinstance(rule, Scheme) and rule.needs_batch and batch is None:
+        raise ValueError(f"{rule.label} looks at data: give batch=(x, y), inputs and targets")
 
 
 def _check(module: object, rule: object, bias: object, generator: object, count: object) -> None:

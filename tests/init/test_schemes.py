@@ -143,7 +143,7 @@ def test_a_scheme_that_looks_at_data_asks_for_it():
     module = MLP((5,), inputs=4).build()
     for scheme in init.SCHEMES.values():
         if scheme.needs_batch:
-            with pytest.raises(ValueError, match=r"looks at data: give initialize\(…, batch="):
+            with pytest.raises(ValueError, match=r"looks at data: give batch=\(x, y\)"):
                 initialize(module, scheme, seeded())
 
 
