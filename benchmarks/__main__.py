@@ -2,7 +2,8 @@
 
 A complete run writes benchmarks/latest.json: `about` (machine, threads, versions, date), `rows`
 (case, order, peer, our and their median model-samples per second, the ratio, above 1 where we are
-faster, and its spread over rounds) and the tables `peak`, `growth`, `memory`, `cluster` and `plan`.
+faster, and its spread over rounds) and the tables `peak`, `growth`, `memory`, `cluster`,
+`plan` and `diagnosis` (how many training steps `diagnose` costs).
 With `--device cuda` everyone computes there, in float32 proper, and a complete run writes `about`,
 `rows` and `growth` into benchmarks/cuda.json.
 """
@@ -26,6 +27,7 @@ import torch
 
 from benchmarks import peak
 from benchmarks.cases import CASES, ORDERS, Signal, Training
+from benchmarks.diagnosis import diagnosis
 from benchmarks.growth import NETWORKS, growth
 from benchmarks.harness import Work, compared, interleaved
 from benchmarks.memory import memory
@@ -226,6 +228,9 @@ def main(arguments: list[str] | None = None) -> None:
         result["memory"] = memory()
         result["cluster"] = cluster()
         result["plan"] = plan()
+        result["diagnosis"] = diagnosis(given.rounds)
+        for row in result["diagnosis"]:
+            print(f"{row['steps']:6.2f} steps: diagnose, {row['network']}")
         for row in result["memory"]:
             print(f"{row['mib']:6d} MiB {row['peer']}")
     if given.output is not None:

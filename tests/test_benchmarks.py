@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as command
-from benchmarks import harness, memory, peak
+from benchmarks import diagnosis, harness, memory, peak
 from benchmarks.cases import CASES, ORDERS, Training
 from benchmarks.growth import growth
 from benchmarks.harness import compared, interleaved
@@ -236,6 +236,13 @@ def test_growth_is_per_network():
     rows = growth(rounds=1, networks=(1, 4))
     assert [row["networks"] for row in rows] == [1, 4]
     assert all(row["spread"][0] <= row["seconds_per_network"] for row in rows)
+
+
+def test_a_diagnosis_is_measured_in_steps(monkeypatch):
+    monkeypatch.setattr(diagnosis, "NETWORKS", {"mlp": diagnosis.mlp})
+    [row] = diagnosis.diagnosis(rounds=3)
+    assert row["rounds"] == 3 and row["step"] > 0
+    assert row["spread"][0] <= row["steps"] <= row["spread"][1]
 
 
 @pytest.mark.skipif(not native.available(), reason="no C compiler on this machine")

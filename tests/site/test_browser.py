@@ -18,6 +18,8 @@ sys.path.insert(0, str(ROOT / "book"))
 
 import pages  # noqa: E402
 
+from initlab import init  # noqa: E402
+
 pytestmark = pytest.mark.site
 
 DESKTOP, PHONE = 1280, 390
@@ -99,6 +101,26 @@ def test_the_claims_are_served_as_a_file(visit):
     target = marks.first.evaluate("(a) => a.href")
     chapter = visit(target.split("/lab/")[1].split("#")[0])
     assert chapter.page.locator(f"[id='{target.split('#')[1]}']").count() == 1
+
+
+def test_all_initializers_can_be_filtered(visit):
+    seen = visit("book/initializers.html")
+    rows, shown = (seen.page.locator(f"table.starts tbody tr{s}") for s in ("", ":not([hidden])"))
+    assert rows.count() == shown.count() == len(init.RULES | init.SCHEMES)
+    form = seen.page.locator("form.table-filter")
+    for select in form.locator("select").all():
+        value = select.locator("option").nth(1).inner_text()
+        field = select.get_attribute("name")
+        select.select_option(value)
+        fits = [row for row in rows.all() if row.get_attribute(f"data-{field}") == value]
+        assert 0 < shown.count() == len(fits) < rows.count(), (field, value)
+        told = form.locator("output").inner_text()
+        assert told == f"{len(fits)} of {rows.count()} initializers"
+        select.select_option("")
+    links = seen.page.locator("table.starts th a").all()
+    targets = [link.get_attribute("href") for link in links]
+    assert all(seen.page.locator(target).count() == 1 for target in targets)
+    assert seen.problems == []
 
 
 def test_all_claims_can_be_filtered(visit):
