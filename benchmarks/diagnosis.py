@@ -35,7 +35,7 @@ def gpt2(generator: torch.Generator) -> tuple[nn.Module, Tensor, Tensor]:
     """GPT-2 of transformers, four blocks of it."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    config = GPT2Config(TOKENS, n_positions=TEXT, n_embd=128, n_layer=4, n_head=4)
+    config = GPT2Config(vocab_size=TOKENS, n_positions=TEXT, n_embd=128, n_layer=4, n_head=4)
     x = torch.randint(TOKENS, (8, TEXT), generator=generator)
     return GPT2LMHeadModel(config), x, x.roll(-1, 1)
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
+import torch.utils.checkpoint
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
@@ -30,6 +31,14 @@ _LAYERS: dict[Callable, dict[str, Any]] = {
     **dict.fromkeys((torch.conv1d, torch.conv2d, torch.conv3d), _CONV_OPTIONS),
     **dict.fromkeys(_TRANSPOSED, _TRANSPOSED_OPTIONS),
 }
+
+
+#: What `torch.utils.checkpoint` does it with, under the names of several versions of PyTorch.
+_RECOMPUTING = (
+    "CheckpointFunction",
+    "_checkpoint_without_reentrant_generator",
+    "_checkpoint_without_reentrant_generator_impl",
+)
 
 
 class Call(NamedTuple):
@@ -149,12 +158,42 @@ class FunctionalModule:
         own = {name: b.clone() for name, b in self.start.items()}
         given = {n: p.to(self.dtypes[n]) for n, p in params.items() if n in self.dtypes}
         inputs = apply(lambda t: t.clone(), x)
-        with LOCK:
+        with LOCK, _nothing_recomputed():
             values = {**self.rest, **given, **own}
             if isinstance(inputs, Mapping):
                 return logits(functional_call(self.module, values, (), dict(inputs)))
             args = inputs if isinstance(inputs, tuple) else (inputs,)
             return logits(functional_call(self.module, values, args))
+
+
+@contextmanager
+def _nothing_recomputed() -> Iterator[None]:
+    """Activations are kept where the module would compute them again for the backward pass, at
+    which what looks at its layers is gone, as are the values that it was given.
+    """
+    made = torch.utils.checkpoint
+    kept = {name: getattr(made, name) for name in _RECOMPUTING if hasattr(made, name)}
+    try:
+        for name in kept:
+            setattr(made, name, _Kept if name == "CheckpointFunction" else _once)
+        yield
+    finally:
+        for name, value in kept.items():
+            setattr(made, name, value)
+
+
+class _Kept:
+    """In the place of `torch.utils.checkpoint.CheckpointFunction`."""
+
+    @staticmethod
+    def apply(function: Callable[..., Any], _: bool, *args: Any) -> Any:
+        """Compute as everything else is computed."""
+        return function(*args)
+
+
+def _once(*_: Any, **__: Any) -> Iterator[None]:
+    """In the place of what goes before and after a part that is computed again."""
+    yield
 
 
 def unwrapped(module: nn.Module) -> nn.Module:

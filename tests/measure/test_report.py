@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 import initlab
-from initlab import cli, diagnose, initialize_, plot
+from initlab import cli, diagnose, initialize_, inspect, plot
 from initlab.init import GlorotUniform, HeNormal
 
 
@@ -51,6 +52,40 @@ def test_it_says_what_an_ordinary_loop_sees():
         ours = report.layers[report.layers.statistic == statistic].sort_values("layer").value
         theirs = frame[frame.statistic == statistic].sort_values("layer").value
         np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+
+
+class Residual(nn.Module):
+    """Three blocks with dropout, whose activations may be computed again for the backward pass."""
+
+    def __init__(self, **again: bool) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 8))
+            for _ in range(3)
+        )
+        self.head, self.again = nn.Linear(8, 3), again
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = x + (checkpoint(block, x, **self.again) if self.again else block(x))
+        return self.head(x)
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_what_is_computed_again_is_seen_once(reentrant):
+    nets = Residual(), Residual(use_reentrant=reentrant)
+    for net in nets:
+        initialize_(net, HeNormal(), seed=0)
+    plain, again = (diagnose(net, batch(), optimizer=torch.optim.Adam) for net in nets)
+    for name in ("layers", "parameters"):
+        assert getattr(plain, name).equals(getattr(again, name)), name
+    plain, again = (inspect(net, HeNormal(), batch(), networks=2) for net in nets)
+    assert plain.equals(again)
+    # Training still computes them again.
+    seen = []
+    nets[1].blocks[0].register_forward_pre_hook(lambda *_: seen.append(1))
+    nets[1](torch.ones(2, 8, requires_grad=True)).sum().backward()
+    assert len(seen) == 2
 
 
 def test_an_optimizer_that_is_there_is_asked_and_left_alone():
