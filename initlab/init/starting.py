@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import pandas as pd
@@ -264,7 +265,10 @@ def _write(tensor: Any, value: Tensor) -> None:
         from torch.distributed.tensor import distribute_tensor
 
         full = value.to(tensor.dtype).to(tensor.to_local().device)
-        value = distribute_tensor(full, tensor.device_mesh, tensor.placements, src_data_rank=None)
+        # Every rank has drawn the same. PyTorch before 2.6 sends it from the first all the same.
+        knows = "src_data_rank" in signature(distribute_tensor).parameters
+        alone = {"src_data_rank": None} if knows else {}
+        value = distribute_tensor(full, tensor.device_mesh, tensor.placements, **alone)
     tensor.copy_(value)
 
 
