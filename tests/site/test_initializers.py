@@ -117,3 +117,12 @@ class _Never(init.Rule):
 def test_an_initializer_for_no_network_is_told():
     with pytest.raises(ValueError, match="Never is for none of a fully connected"):
         initializers.picture(_Never())
+
+
+@pytest.mark.parametrize("name", initializers.TRANSFORMERS)
+def test_schemes_for_transformers_are_drawn_on_one(name):
+    drawn = initializers.picture(init.SCHEMES[name])
+    assert "transformer" in drawn.network
+    assert len(drawn.lengths["forward"]) == len(drawn.lengths["backward"]) == 9
+    for lengths in drawn.lengths.values():
+        assert (np.abs(np.log10(lengths)) < 0.5).all(), "signal and gradient keep their order"

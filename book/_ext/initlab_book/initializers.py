@@ -9,8 +9,9 @@ from __future__ import annotations
 import dataclasses
 import html
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +22,8 @@ from docutils.parsers.rst import directives
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
-from torch import Tensor
+from torch import Tensor, nn
+from torch.func import functional_call
 
 import initlab
 from initlab.init import RULES, SCHEMES, Rule, Scheme, initialize
@@ -48,6 +50,73 @@ SIZE = (230, 130)
 MARGIN = (40, 8, 10, 22)  # left, right, top, bottom
 
 
+class Block(nn.Module):
+    """Attention and a feed-forward network, each added to a shortcut that is times `alpha`."""
+
+    def __init__(self, width: int, heads: int, norm: str, alpha: float) -> None:
+        super().__init__()
+        self.self_attn = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.linear1, self.linear2 = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+        self.norm, self.alpha = norm, alpha
+        if norm != "none":
+            self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+
+    def forward(self, h: Tensor) -> Tensor:
+        def attention(h: Tensor) -> Tensor:
+            return self.self_attn(h, h, h, need_weights=False)[0]
+
+        def both(h: Tensor) -> Tensor:
+            return self.linear2(torch.relu(self.linear1(h)))
+
+        for branch, norm in ((attention, "norm1"), (both, "norm2")):
+            if self.norm == "before":
+                h = self.alpha * h + branch(getattr(self, norm)(h))
+            else:
+                h = self.alpha * h + branch(h)
+                h = getattr(self, norm)(h) if self.norm == "after" else h
+        return h
+
+
+@dataclass(frozen=True)
+class Transformer:
+    """Blocks of a transformer on sequences of vectors, normalized "before", "after" or "none"."""
+
+    norm: str
+    alpha: float = 1.0
+    depth: int = 8
+    input_shape: tuple[int, ...] = (4, 16)
+
+    def build(self, device: str) -> nn.Module:
+        """See `initlab.models.Model`."""
+        with torch.device(device):
+            return nn.Sequential(
+                *(Block(self.input_shape[1], 4, self.norm, self.alpha) for _ in range(self.depth))
+            )
+
+    def forward(self, params: dict[str, Tensor], x: Tensor, tap: Callable) -> Tensor:
+        """One network's outputs, (1, B, T, width); the tap sees them after each block."""
+        h = x[0]
+        tap(x)
+        for i, block in enumerate(self.build("meta")):
+            own = {n[2:]: t[0] for n, t in params.items() if n.startswith(f"{i}.")}
+            out = functional_call(block, own, (h,)).unsqueeze(0)
+            tap(out)
+            h = out[0]
+        return out
+
+
+#: What schemes for transformers are drawn on, by their names; the others before the first.
+TRANSFORMERS = {
+    "gpt2": {"a transformer of 8 blocks, normalized before each branch": Transformer("before")},
+    "t_fixup": {"a transformer of 8 blocks without normalization": Transformer("none")},
+    "deepnorm": {
+        "a transformer of 8 blocks, normalized after each sum, the shortcut times 2": Transformer(
+            "after", alpha=(2 * 8) ** 0.25
+        )
+    },
+}
+
+
 class Picture(NamedTuple):
     """What is drawn of one initializer."""
 
@@ -64,10 +133,12 @@ def picture(start: Rule | Scheme) -> Picture:
     if getattr(start, "steps", 0) > STEPS:
         start = dataclasses.replace(start, steps=STEPS)  # type: ignore[arg-type]
         fitted = f", after {STEPS} steps of fitting"
-    for said, model in NETWORKS.items():
+    own = next((TRANSFORMERS[n] for n in TRANSFORMERS if SCHEMES[n] == start), {})
+    for said, model in (own or NETWORKS).items():
         generator = torch.Generator().manual_seed(0)
         x = torch.empty(64, *model.input_shape).normal_(generator=generator)
-        batch = x, torch.arange(64) % int(model.outputs or 1)
+        shape = (int(model.outputs or 1),) if hasattr(model, "outputs") else model.input_shape
+        batch = x, torch.arange(64) % shape[-1]
         module = model.build("meta")
         try:
             params = initialize(module, start, generator, batch=batch)
@@ -75,7 +146,7 @@ def picture(start: Rule | Scheme) -> Picture:
             continue
         names = [name for name, _ in module.named_parameters()]
         stacked = {name: params[name].unsqueeze(0) for name in names if name in params}
-        v = torch.empty(1, 64, int(model.outputs or 1)).normal_(generator=generator)
+        v = torch.empty(1, 64, *shape).normal_(generator=generator)
         forward, backward = forward_backward(model, stacked, x, v)
         lengths = {"forward": forward[0].numpy(), "backward": backward[0].numpy()}
         matrices = [p for p in params.values() if p.dim() > 1]
