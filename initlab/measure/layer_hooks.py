@@ -72,6 +72,10 @@ def kind_of(module: nn.Module) -> str | None:
     return "other" if own and next(module.children(), None) is None else None
 
 
+#: What `t.requires_grad = True` calls.
+_ASKS = torch.Tensor.requires_grad.__set__  # type: ignore[attr-defined]
+
+
 @contextmanager
 def watching(module: nn.Module, visit: Callable[[Seen], None]) -> Iterator[None]:
     """While active, every call of a layer of `module` is shown to `visit` as soon as it has ended.
@@ -137,6 +141,8 @@ class _Watch(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         """See `torch.overrides.TorchFunctionMode`."""
         kwargs = kwargs or {}
+        if func == _ASKS and args[0].requires_grad:
+            return None  # the network wants gradients of its input, and here they come anyway
         if func in _CONVOLUTIONS:
             self.axis = 1
         elif func is F.linear:

@@ -88,6 +88,27 @@ def test_what_is_computed_again_is_seen_once(reentrant):
     assert len(seen) == 2
 
 
+class Asking(nn.Module):
+    """Wants gradients of what is made of its input, as speech models do for their first layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3))
+
+    def forward(self, x):
+        h = x[:, None]
+        h.requires_grad = True
+        return self.layers(h).squeeze(1)
+
+
+def test_a_network_may_ask_for_gradients_of_its_input():
+    net = Asking()
+    report = diagnose(net, batch())
+    twin = diagnose(net.layers, batch())
+    assert report.left_out == {}
+    assert report.parameters.gradient.tolist() == pytest.approx(twin.parameters.gradient.tolist())
+
+
 def test_an_optimizer_that_is_there_is_asked_and_left_alone():
     net, data = mlp(), batch()
     optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
