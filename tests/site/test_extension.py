@@ -6,6 +6,7 @@ import copy
 import doctest
 import json
 import sys
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -280,7 +281,7 @@ def build(tmp_path, source, run):
         (tmp_path / f"{DOCNAME}.ipynb").write_text(json.dumps(source))
         if written is not None:
             (tmp_path / "_executed" / f"{DOCNAME}.ipynb").write_text(json.dumps(written))
-        out, warnings = tmp_path / "html", (tmp_path / "warnings").open("w+")
+        out, warnings = tmp_path / "html", StringIO()
         settings = {
             "extensions": ["myst_nb", "initlab_book"],
             "exclude_patterns": ["_executed"],
@@ -300,8 +301,7 @@ def build(tmp_path, source, run):
                 "launch_buttons": {"colab_url": "https://colab.example"},
             }
             app.build()
-        warnings.seek(0)
-        return out, warnings.read()
+        return out, warnings.getvalue()
 
     return make
 

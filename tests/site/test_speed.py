@@ -7,6 +7,7 @@ import doctest
 import json
 import re
 import sys
+from io import StringIO
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -119,7 +120,7 @@ def build(tmp_path):
     def make(measured: dict | None) -> tuple[Path, str]:
         if measured is not None:
             (tmp_path / "latest.json").write_text(json.dumps(measured))
-        out, warnings = tmp_path / "html", (tmp_path / "warnings").open("w+")
+        out, warnings = tmp_path / "html", StringIO()
         settings = {
             "extensions": ["myst_nb", "initlab_book.speed"],
             "initlab_benchmarks": "latest.json",
@@ -129,8 +130,7 @@ def build(tmp_path):
                 tmp_path, None, out, tmp_path / "doctrees", "html", settings, None, warnings
             )
             app.build()
-        warnings.seek(0)
-        return out, warnings.read()
+        return out, warnings.getvalue()
 
     return make
 

