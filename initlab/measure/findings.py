@@ -22,11 +22,12 @@ SHARP, ALIKE = 0.05, 0.95
 
 def findings(report: Report) -> list[str]:
     """Sentences for somebody who trains networks; see `Report.findings`."""
+    signal = _span(report, "forward")
     told = [
         *_not_finite(report),
-        *_span(report, "forward"),
+        *signal,
         *_span(report, "backward"),
-        *_loss(report),
+        *_loss(report, alone=not signal),
         *_units(report),
         *_without_gradient(report),
         *_attention(report),
@@ -42,8 +43,9 @@ def findings(report: Report) -> list[str]:
 
 
 def _where(layer: int, path: str, kind: str) -> str:
-    named = f"{path}, " if path else ""
-    return f"layer {layer} ({named}{kind})" if layer else "the input"
+    if not layer:
+        return "the input"
+    return f'layer {layer} ({kind} in "{path}")' if path else f"layer {layer} ({kind})"
 
 
 def _not_finite(report: Report) -> list[str]:
@@ -65,13 +67,17 @@ def _not_finite(report: Report) -> list[str]:
             f"is {report.loss:.3g}, but its gradient overflows on the way down from there."
         ]
     if layer == 0:
-        return ["First non-finite value: the input. It holds NaN or infinity before any layer."]
+        return [
+            "First non-finite value: the input. It holds NaN or infinity before any layer: look "
+            "for missing values and divisions by zero in the data."
+        ]
     before = report.layers[(report.layers.statistic == "forward") & (report.layers.layer < layer)]
     last = before.value.iloc[-1] if len(before) else float("nan")
     grows = before.value.iloc[0] * SPAN < last if len(before) else False
     why = (
         f" The mean square grows from {before.value.iloc[0]:.3g} to {last:.3g} before it: the "
-        "weights are too large for this depth; take he_normal, normalization or a residual scheme."
+        "weights are too large for this depth. Start with he_normal, normalize the layers, or use "
+        "a residual scheme."
         if grows
         else " What enters it is finite: look at this layer's own computation and weights."
     )
@@ -91,7 +97,7 @@ def _span(report: Report, way: str) -> list[str]:
         what = "signal" if way == "forward" else "gradient"
         return [
             f"The {what} is exactly zero at {_where(zero.layer, zero.path, zero.kind)}: nothing "
-            "passes there."
+            "gets past it."
         ]
     ratio = end / start
     if 1 / SPAN < ratio < SPAN:
@@ -103,29 +109,41 @@ def _span(report: Report, way: str) -> list[str]:
         if way == "forward"
         else ("gradient", "from the last layer down to the first")
     )
-    cure = "smaller" if (ratio > 1) else "larger"
+    cure = "smaller" if ratio > 1 else "larger"
     return [
         f"The {what}'s mean square {verb} {along}, from {start:.2g} to {end:.2g}, a factor of "
-        f"{factor:.2g} a layer: the weights want to be {cure} (he_normal for ReLU), or the layers "
-        "normalized."
+        f"{factor:.2g} a layer. With {cure} weights it would stay level (for ReLU those of "
+        "he_normal), as with normalization between the layers."
     ]
 
 
-def _loss(report: Report) -> list[str]:
+def _loss(report: Report, alone: bool) -> list[str]:
+    """Whether the outputs are too large: `alone`, without a signal that grows towards them."""
     if isnan(report.guessing) or not isfinite(report.loss) or report.loss < 2 * report.guessing + 1:
         return []
     return [
         f"The loss is {report.loss:.3g} where guessing costs {report.guessing:.3g}: the outputs "
-        "are too large, and the first steps will only make them smaller. Start the last layer "
-        "smaller."
+        "are too large, and the first steps will only make them smaller."
+        + (" Start the last layer smaller." if alone else "")
     ]
 
 
 def _units(report: Report) -> list[str]:
     told = []
-    for statistic, bound, sentence in (
-        ("dead", DEAD, "pass no gradient on any example of this batch and cannot learn from it"),
-        ("saturated", SATURATED, "are saturated, where their activation is nearly flat"),
+    for statistic, bound, sentence, cure in (
+        (
+            "dead",
+            DEAD,
+            "pass no gradient on any example of this batch and cannot learn from it",
+            "Their inputs lie on its flat side: start with zero biases and a smaller rate, or take "
+            "leaky_relu.",
+        ),
+        (
+            "saturated",
+            SATURATED,
+            "are saturated, where their activation is nearly flat",
+            "Their inputs are too large: start with smaller weights, or scale the inputs.",
+        ),
     ):
         rows = report.layers[
             (report.layers.statistic == statistic) & (report.layers.value >= bound)
@@ -135,10 +153,10 @@ def _units(report: Report) -> list[str]:
             rows = rows[rows.value - rows.layer.map(dead).fillna(0) >= bound]
         if len(rows):
             worst: pd.Series = rows.loc[rows.value.idxmax()]
-            more = f" ({len(rows)} activations are like it)" if len(rows) > 1 else ""
+            more = f", and most of those of {len(rows) - 1} more," if len(rows) > 1 else ""
             told.append(
                 f"{100 * worst.value:.0f} % of the units of "
-                f"{_where(worst.layer, worst.path, worst.kind)} {sentence}{more}."
+                f"{_where(worst.layer, worst.path, worst.kind)}{more} {sentence}. {cure}"
             )
     return told
 
@@ -185,6 +203,6 @@ def _update(report: Report) -> list[str]:
         if len(chosen) > len(rows) / 2:
             told.append(
                 f"The first step changes {len(chosen)} of {len(rows)} tensors by {what} of their "
-                f"norm: the learning rate wants to be {cure}."
+                f"norm: the learning rate should be {cure}."
             )
     return told
