@@ -89,6 +89,9 @@ MEASURED = {
             "spread": [1.7, 1.9],
         }
     ],
+    "diagnosis": [
+        {"network": "net", "step": 0.01, "diagnose": 0.02, "steps": 2.0, "spread": [1.9, 2.1]}
+    ],
     "plan": [
         {
             "plan": "tiny",
@@ -106,7 +109,7 @@ PAGE = "# Fast\n" + "".join(
 )
 REST = "# More\n" + "".join(
     f"\n```{{speed}} {part}\n```\n"
-    for part in ("memory", "peak", "parts", "cluster", "plan", "file")
+    for part in ("memory", "peak", "parts", "cluster", "plan", "diagnosis", "file")
 )
 
 
@@ -199,7 +202,7 @@ def test_without_the_file_the_build_fails(build):
         build(None)
 
 
-@pytest.mark.parametrize("name", ["rows", "parts", "growth", "memory", "plan"])
+@pytest.mark.parametrize("name", ["rows", "parts", "growth", "memory", "plan", "diagnosis"])
 def test_a_partial_run_is_not_published(build, name):
     with pytest.raises(ExtensionError, match=rf"has no {name}; `make bench` without options"):
         build({**MEASURED, name: []})

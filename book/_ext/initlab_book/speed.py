@@ -27,7 +27,7 @@ ORDERS = {"shared": "blue", "own": "orange"}
 Measured = dict[str, Any]
 #: What a whole run has measured, by where its networks were computed.
 WHOLE = {
-    "cpu": ("about", "rows", "parts", "growth", "memory", "plan"),
+    "cpu": ("about", "rows", "parts", "growth", "memory", "plan", "diagnosis"),
     "cuda": ("about", "rows", "growth"),
 }
 
@@ -255,6 +255,22 @@ def plan_table(measured: Measured) -> str:
     )
 
 
+def diagnosis_table(measured: Measured) -> str:
+    """What a diagnosis costs, in training steps."""
+    return table(
+        ["Network and batch", "One training step", "diagnose", "Steps that it costs"],
+        [
+            [
+                row["network"],
+                f"{1000 * row['step']:.3g} ms",
+                f"{1000 * row['diagnose']:.3g} ms",
+                f"{row['steps']:.2f} ({row['spread'][0]:.2f} to {row['spread'][1]:.2f})",
+            ]
+            for row in measured["diagnosis"]
+        ],
+    )
+
+
 def cluster_table(measured: Measured) -> str:
     """The same sweeps on one and on two nodes of a Ray cluster."""
     rows = measured.get("cluster")
@@ -284,6 +300,7 @@ PARTS: dict[str, Callable[[Measured], str]] = {
     "peak": peak_table,
     "parts": parts_table,
     "plan": plan_table,
+    "diagnosis": diagnosis_table,
     "cluster": cluster_table,
 }
 
