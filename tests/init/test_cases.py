@@ -392,7 +392,7 @@ def test_dead_units_are_told_of():
     with torch.no_grad():
         net[2].bias.fill_(-100.0)
     report = initlab.diagnose(net, (torch.randn(16, 32, generator=g()), torch.arange(16) % 4))
-    assert "100 % of the units of layer 4 (3, activation)" in " ".join(report.findings)
+    assert '100 % of the units of layer 4 (activation in "3")' in " ".join(report.findings)
 
 
 @pytest.mark.parametrize(
