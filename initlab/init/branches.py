@@ -97,6 +97,11 @@ class Branch(NamedTuple):
     end: str
 
 
+def looks_at_encoder(branch: Branch) -> bool:
+    """Whether a branch is a decoder's attention to an encoder, known by its name."""
+    return any(f".{names[0]}" in f".{branch.weights[0]}" for names in CROSS)
+
+
 #: Branches by name: each a tuple of patterns of its weights in their order, such as
 #: ("h.*.mlp.c_fc", "h.*.mlp.c_proj"), in which * is the same in all.
 Named = tuple[tuple[str, ...], ...]

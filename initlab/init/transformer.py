@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from initlab.init.branches import Branch, Named, branches
+from initlab.init.branches import Branch, Named, branches, looks_at_encoder
 from initlab.init.contract import Part, Scheme, check_number
 from initlab.init.plan import plan
 from initlab.init.random import Normal
@@ -33,6 +33,21 @@ def _values_and_outputs(parts: dict[str, Part], found: list[Branch], factor: flo
                 parts[first] = parts[first].by(Each(rule, (1.0, 1.0, factor)))
         for weight in rest if fused else branch.weights[2:] if separate else branch.weights:
             scale(parts, weight, factor)
+
+
+def _one_stack(module: nn.Module, scheme: str, named: Named) -> list[Branch]:
+    """The branches of an encoder alone or a decoder alone, two for each block.
+
+    Raises `ValueError` where there are none, and for a decoder that looks at an encoder.
+    """
+    found = found_branches(module, scheme, named)
+    for branch in found:
+        if looks_at_encoder(branch):
+            raise ValueError(
+                f"{scheme} is here for an encoder or a decoder alone, but {branch.weights[0]} "
+                "looks at an encoder, and such networks have other factors"
+            )
+    return found
 
 
 @spec
@@ -76,7 +91,7 @@ class TFixup(Scheme):
     Huang et al. 2020, section 3: for an encoder of N blocks by 0.67 N^(−1/4), embeddings drawn
     from N(0, 1/d) and scaled by (9N)^(−1/4). It is for transformers without normalization and
     trains without warm-up. Decoders (`decoder=True`) are scaled by (9N)^(−1/4). Blocks are counted
-    by two branches each: a decoder that looks at an encoder has three, and is not for this.
+    by two branches each: a decoder that looks at an encoder has three, and is refused.
     """
 
     decoder: bool = False
@@ -92,9 +107,9 @@ class TFixup(Scheme):
     use: ClassVar[str] = "Transformers from which normalization and warm-up are taken away."
 
     def plan(self, module: nn.Module) -> dict[str, Part]:
-        """See `Scheme.plan`; raises `ValueError` for a network without residual branches."""
+        """See `Scheme.plan`; raises `ValueError` as `_one_stack` does."""
         parts = plan(module, GlorotUniform())
-        found = found_branches(module, self.name, self.branches)
+        found = _one_stack(module, self.name, self.branches)
         blocks = max(1, len(found) // 2)
         small = (9 * blocks) ** -0.25
         _values_and_outputs(parts, found, small if self.decoder else 0.67 * blocks**-0.25)
@@ -129,11 +144,11 @@ class DeepNorm(Scheme):
 
     def alpha(self, module: nn.Module) -> float:
         """The factor of the shortcut for this network."""
-        return len(found_branches(module, self.name, self.branches)) ** 0.25
+        return len(_one_stack(module, self.name, self.branches)) ** 0.25
 
     def plan(self, module: nn.Module) -> dict[str, Part]:
-        """See `Scheme.plan`; raises `ValueError` for a network without residual branches."""
+        """See `Scheme.plan`; raises `ValueError` as `_one_stack` does."""
         parts = plan(module, GlorotNormal())
-        found = found_branches(module, self.name, self.branches)
+        found = _one_stack(module, self.name, self.branches)
         _values_and_outputs(parts, found, (4 * len(found)) ** -0.25)
         return parts

@@ -387,6 +387,16 @@ def test_a_network_that_overflows_gives_all_that_there_is():
     assert "First non-finite value: the input" in str(initlab.diagnose(deep(3, 2.0), (bad, y)))
 
 
+@pytest.mark.parametrize("name", ["t_fixup", "deepnorm"])
+def test_a_decoder_that_looks_at_an_encoder_is_refused(name):
+    net = nn.Transformer(16, 2, 2, 2, 32, batch_first=True)
+    before = {n: p.detach().clone() for n, p in net.named_parameters()}
+    with pytest.raises(ValueError, match=r"alone, but decoder\.layers\.0\.multihead_attn"):
+        initialize_(net, init.rule(name), seed=0)
+    assert all(torch.equal(p, before[n]) for n, p in net.named_parameters())
+    assert initialize_(net.encoder, init.rule(name), seed=0).set
+
+
 def test_dead_units_are_told_of():
     net = deep(4, 2.0)
     with torch.no_grad():

@@ -119,9 +119,9 @@ def test_an_initializer_for_no_network_is_told():
         initializers.picture(_Never())
 
 
-@pytest.mark.parametrize("name", initializers.TRANSFORMERS)
-def test_schemes_for_transformers_are_drawn_on_one(name):
-    drawn = initializers.picture(init.SCHEMES[name])
+@pytest.mark.parametrize("scheme", initializers.TRANSFORMERS)
+def test_schemes_for_transformers_are_drawn_on_one(scheme):
+    drawn = initializers.picture(scheme())
     assert "transformer" in drawn.network
     assert len(drawn.lengths["forward"]) == len(drawn.lengths["backward"]) == 9
     for lengths in drawn.lengths.values():

@@ -26,7 +26,16 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 import initlab
-from initlab.init import RULES, SCHEMES, Rule, Scheme, initialize
+from initlab.init import (
+    GPT2,
+    RULES,
+    SCHEMES,
+    DeepNorm,
+    Rule,
+    Scheme,
+    TFixup,
+    initialize,
+)
 from initlab.measure.jacobian import jacobian, singular_values
 from initlab.measure.propagation import forward_backward
 from initlab.models import MLP, Model, ResidualMLP, ResNet18
@@ -105,11 +114,11 @@ class Transformer:
         return out
 
 
-#: What schemes for transformers are drawn on, by their names; the others before the first.
-TRANSFORMERS = {
-    "gpt2": {"a transformer of 8 blocks, normalized before each branch": Transformer("before")},
-    "t_fixup": {"a transformer of 8 blocks without normalization": Transformer("none")},
-    "deepnorm": {
+#: What schemes for transformers are drawn on.
+TRANSFORMERS: dict[type, dict[str, Transformer]] = {
+    GPT2: {"a transformer of 8 blocks, normalized before each branch": Transformer("before")},
+    TFixup: {"a transformer of 8 blocks without normalization": Transformer("none")},
+    DeepNorm: {
         "a transformer of 8 blocks, normalized after each sum, the shortcut times 2": Transformer(
             "after", alpha=(2 * 8) ** 0.25
         )
@@ -133,8 +142,7 @@ def picture(start: Rule | Scheme) -> Picture:
     if getattr(start, "steps", 0) > STEPS:
         start = dataclasses.replace(start, steps=STEPS)  # type: ignore[arg-type]
         fitted = f", after {STEPS} steps of fitting"
-    own = next((TRANSFORMERS[n] for n in TRANSFORMERS if SCHEMES[n] == start), {})
-    for said, model in (own or NETWORKS).items():
+    for said, model in TRANSFORMERS.get(type(start), NETWORKS).items():
         generator = torch.Generator().manual_seed(0)
         x = torch.empty(64, *model.input_shape).normal_(generator=generator)
         shape = (int(model.outputs or 1),) if hasattr(model, "outputs") else model.input_shape
