@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
+from collections.abc import Iterator
 from functools import cache, partial
 from pathlib import Path
 
@@ -82,6 +84,14 @@ def real_sets(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
             pytest.skip(
                 f"needs the real {name}: set INITLAB_DATA to a torchvision root that has it"
             )
+
+
+@pytest.fixture(autouse=True)
+def no_figure_stays() -> Iterator[None]:
+    """Close what a test has drawn: matplotlib warns of the twenty-first figure, whoever it is by."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.fixture(scope="session")
