@@ -88,7 +88,7 @@ def real_sets(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture(autouse=True)
 def no_figure_stays() -> Iterator[None]:
-    """Close what a test has drawn: matplotlib warns of the twenty-first figure, whoever it is by."""
+    """Close what a test has drawn: matplotlib warns of the twenty-first figure that is open."""
     yield
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
