@@ -22,7 +22,7 @@ from initlab.sweep.groups import epochs, groups, inputs, samples, taught
 from initlab.sweep.runs import Run, by_key
 from initlab.tensors import Tensors
 from initlab.train import Budget, family, fit
-from initlab.train.choose import Way, found
+from initlab.train.choose import found
 from initlab.train.ensemble import Batch
 from initlab.train.fit import whole
 from initlab.train.memory_estimate import group_bytes
@@ -197,7 +197,7 @@ def _one_by_one(run: Run, batch: int, device: str) -> bool:
     g = torch.Generator().manual_seed(0)
     like = _like(run, batch, g, device)
     params = _params(run, 1, g, device)
-    return found(run.model, params, Batch(like.x, like.y), run.loss).way is Way.APART
+    return found(run.model, params, Batch(like.x, like.y), run.loss).way.apart
 
 
 def _wait(device: str) -> None:

@@ -2,10 +2,12 @@
 out for a user's.
 
 A user's module is computed one network after the other, all as one by `torch.func`, or as an MLP of
-this package if that is what it is. Which is the fastest depends on the module, the machine and the
-size of a batch; and `torch.func` may give other numbers without a word. So all are tried, once on
-each machine, on a batch of the data: a way must give the module's own numbers, and be faster. What
-was found is kept in a file, so that the same networks are computed in the same way tomorrow.
+this package if that is what it is; the linear layers of the first by torch's products or by this
+package's.
+Which is the fastest depends on the module, the machine and the size of a batch; and `torch.func`
+may give other numbers without a word. So all are tried, once on each machine, on a batch of the
+data: a way must give the module's own numbers, and be faster. What was found is kept in a file, so
+that the same networks are computed in the same way tomorrow.
 """
 
 from __future__ import annotations
@@ -14,11 +16,12 @@ import json
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from functools import lru_cache, partial
 from math import inf
 from pathlib import Path
+from typing import Any
 
 import torch
 from platformdirs import user_cache_dir
@@ -27,6 +30,7 @@ from torch import Tensor
 from initlab.models import MLP, AnyModel, ModuleModel, Network, Params, products
 from initlab.reinit.normalize import normalized
 from initlab.spec import key
+from initlab.threads import in_threads
 from initlab.train.ensemble import (
     Batch,
     Ensemble,
@@ -36,6 +40,7 @@ from initlab.train.ensemble import (
 from initlab.train.functional import FunctionalEnsemble
 from initlab.train.fused import FusedMLP, FusedNetwork
 from initlab.train.loss import Loss
+from initlab.train.memory_estimate import OWN
 from initlab.tree import apply, first, leaves, take
 
 #: Networks with which the forms are compared, and how often each is timed.
@@ -44,6 +49,8 @@ TRIED, TIMES = 8, 5
 ENOUGH = 2.0
 #: Relative difference of gradients up to which the numbers are the module's own.
 SAME = 1e-4
+#: Seconds of steps in a row in which threads are compared: the first in a thread are slow.
+LONG = 0.3
 #: What this process knows.
 _FOUND: dict[str, Form] = {}
 #: How much faster networks computed as one must be.
@@ -54,19 +61,27 @@ class Way(StrEnum):
     """How a user's networks are computed."""
 
     APART = "apart"
+    APART_FAST = "apart, fast products"
     TOGETHER = "together"
     FUSED = "fused"
+
+    @property
+    def apart(self) -> bool:
+        """Whether one network comes after the other."""
+        return self in (Way.APART, Way.APART_FAST)
 
 
 @dataclass(frozen=True)
 class Form:
     """What was found of a network: whether it draws from PyTorch's global generator, the fastest
-    way to compute it, and by how much that is faster than one network after the other.
+    way to compute it, by how much that is faster than one network after the other, and whether
+    threads had better work together on all networks of a group than share them out.
     """
 
     draws: bool
     way: Way
     faster: float
+    joint: bool = False
 
 
 #: Nothing is known: what is always right.
@@ -114,14 +129,21 @@ def ensemble(
     return StackedEnsemble(model, params)
 
 
-def found(model: Network, params: Params, batch: Batch, loss: Loss) -> Form:
-    """What was found of a network, on this machine and for batches of this size."""
+def found(model: Network, params: Params, batch: Batch, loss: Loss, threads: int = 1) -> Form:
+    """What was found of a network, on this machine and for batches of this size, where so many
+    threads are to train a group.
+    """
     device = first(batch.x).device
     shapes = tuple(tuple(t.shape) for t in leaves((batch.x, batch.y)))
-    name = key((key(model), str(loss), str(shapes), device.type, *_machine()))
+    name = key((key(model), str(loss), str(shapes), device.type, threads, *_machine()))
     known = _read(name)
     if known is None:
-        known = _try(model, params, batch, loss)
+        if threads == 1:
+            known = _try(model, params, batch, loss)
+        else:
+            known = found(model, params, batch, loss)
+            joint = _joint(known, model, params, batch, loss)
+            known = replace(known, joint=joint)
         _write(name, known)
     return known
 
@@ -157,27 +179,20 @@ def _write(name: str, form: Form) -> None:
 
 
 def _try(model: Network, params: Params, batch: Batch, loss: Loss) -> Form:
-    count = len(next(iter(params.values())))
-    few = take(dict(params), [r % count for r in range(TRIED)])
-    few_batch = Batch(
-        take(batch.x, [r % count for r in range(TRIED)]) if batch.own_x else batch.x,
-        take(batch.y, [r % count for r in range(TRIED)]) if batch.own_y else batch.y,
-        batch.own_x,
-        batch.own_y,
-    )
-    device = first(batch.x).device
+    device, threads = first(batch.x).device, torch.get_num_threads()
+    few, few_batch = _some(params, batch, range(TRIED))
     noise = range(TRIED)
-    threads = torch.get_num_threads()
     try:
         torch.set_num_threads(1)  # a worker has one
         with products.fast(), products.one_blas_thread():
-            if _draws(ModuleEnsemble(model, few, noise, False), few_batch, loss):
-                return ANY
+            draws = _draws(ModuleEnsemble(model, few, noise, False), few_batch, loss)
             ready: dict[Way, Ensemble] = {}
             expected: list[Tensor] = []
             for way in Way:
+                if draws and not way.apart:
+                    continue
                 try:
-                    made = _made(way, model, few, noise, False)
+                    made = _made(way, model, few, noise, draws)
                     given = _step(made, few_batch, loss)
                 except Exception:  # what a way does not take, for whatever reason
                     if way is Way.APART:
@@ -186,12 +201,50 @@ def _try(model: Network, params: Params, batch: Batch, loss: Loss) -> Form:
                 expected = expected or given
                 if way is Way.APART or _same(expected, given):
                     ready[way] = made
-            times = _times(ready, few_batch, loss, device)
+            times = _times({w: _work(e, few_batch, loss) for w, e in ready.items()}, device)
+            best = min(times, key=lambda way: times[way])
+            faster = times[Way.APART] / times[best]
+            return Form(draws, best, faster) if faster >= FASTER else Form(draws, Way.APART, 1.0)
     finally:
         torch.set_num_threads(threads)
-    best = min(times, key=lambda way: times[way])
-    faster = times[Way.APART] / times[best]
-    return Form(False, best, faster) if faster >= FASTER else Form(False, Way.APART, 1.0)
+
+
+def _some(params: Params, batch: Batch, rows: Sequence[int]) -> tuple[Params, Batch]:
+    """Some networks and what they learn from; numbers beyond the last begin again."""
+    count = len(next(iter(params.values())))
+    rows = [r % count for r in rows]
+    return take(dict(params), rows), Batch(
+        take(batch.x, rows) if batch.own_x else batch.x,
+        take(batch.y, rows) if batch.own_y else batch.y,
+        batch.own_x,
+        batch.own_y,
+    )
+
+
+def _joint(form: Form, model: Network, params: Params, batch: Batch, loss: Loss) -> bool:
+    """Whether a step is faster when torch's threads share the work within each operation."""
+
+    def made(rows: Sequence[int]) -> Callable[[], object]:
+        own, seen = _some(params, batch, rows)
+        return _work(_made(form.way, model, own, range(len(rows)), form.draws), seen, loss)
+
+    threads = torch.get_num_threads()
+    count = min(len(next(iter(params.values()))), threads * OWN)
+    together = made(range(count))
+    parts = [made(range(t, count, threads)) for t in range(min(threads, count))]
+    with products.one_blas_thread(), products.fast():
+        steps = max(2, int(LONG / _seconds(together, torch.device("cpu"))))
+
+        def often(work: Callable[[], object]) -> None:
+            with products.fast():  # a thread of its own does not know of it
+                for _ in range(steps):
+                    work()
+
+        times = _times(
+            {True: partial(often, together), False: partial(in_threads, often, parts)},
+            torch.device("cpu"),
+        )
+    return times[True] * FASTER < times[False]
 
 
 def _made(
@@ -199,21 +252,23 @@ def _made(
 ) -> Ensemble:
     if way is Way.FUSED:
         return FusedNetwork(model, params)
-    if way is Way.TOGETHER:
-        return FunctionalEnsemble(model, params, noise)
-    return ModuleEnsemble(model, params, noise, draws)
+    if way.apart:
+        return ModuleEnsemble(model, params, noise, draws, way is Way.APART_FAST)
+    return FunctionalEnsemble(model, params, noise)
 
 
-def _times(
-    ready: Mapping[Way, Ensemble], batch: Batch, loss: Loss, device: torch.device
-) -> dict[Way, float]:
-    """Least seconds of a step in each way; large networks are timed less often."""
-    times = dict.fromkeys(ready, inf)
+def _work(networks: Ensemble, batch: Batch, loss: Loss) -> Callable[[], object]:
+    """A step, to be timed."""
+    return partial(networks.gradients, batch, loss)
+
+
+def _times(ways: Mapping[Any, Callable[[], object]], device: torch.device) -> dict[Any, float]:
+    """Least seconds of each way; what takes long is timed less often."""
+    times = dict.fromkeys(ways, inf)
     start = time.perf_counter()
     for _ in range(TIMES):
-        for way, networks in ready.items():
-            seconds = _seconds(partial(networks.gradients, batch, loss), device)
-            times[way] = min(times[way], seconds)
+        for way, work in ways.items():
+            times[way] = min(times[way], _seconds(work, device))
         if time.perf_counter() - start > ENOUGH:
             break
     return times

@@ -11,6 +11,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+#: Probabilities are multiples of one part in so many.
+LEVELS = 2**16
 #: What gives a mask for a tensor and the probability with which an entry is kept.
 Source = Callable[[Tensor, float], Tensor]
 
@@ -46,7 +48,7 @@ class Drawn:
 
     def __call__(self, x: Tensor, keep: float) -> Tensor:
         """See `Source`."""
-        return kept(torch.empty_like(x).uniform_(generator=self.generator), keep)
+        return _mask(_bits(x.shape, self.generator), x.shape, keep, x.detach())
 
 
 class Prepared:
@@ -74,14 +76,25 @@ def masks(
     """Masks of R networks, (R, *size) for each size, each network's from its own generator."""
     made = []
     for size, keep in sizes:
-        mask = like.new_empty(len(generators), *size)
-        for row, generator in zip(mask, generators, strict=True):
-            row.uniform_(generator=generator)
-        made.append(kept(mask, keep))
+        bits = [_bits(size, generator) for generator in generators]
+        made.append(_mask(torch.stack(bits), size, keep, like))
     return made
 
 
-def kept(uniform: Tensor, keep: float) -> Tensor:
-    """Numbers in [0, 1) as a mask, in place: 1/keep where an entry is kept, else 0."""
-    mask = uniform.lt_(keep)  # faster than `bernoulli_`
-    return mask.div_(keep) if keep > 0 else mask
+def _bits(size: torch.Size, generator: torch.Generator) -> Tensor:
+    """Random bits for `LEVELS` levels of each entry, by four in one number: faster than `uniform_`,
+    which is faster than `bernoulli_`.
+    """
+    some = torch.empty(-(-size.numel() // 4), dtype=torch.int64, device=generator.device)
+    return some.random_(-(2**63), None, generator=generator)
+
+
+def _mask(bits: Tensor, size: torch.Size, keep: float, like: Tensor) -> Tensor:
+    """1/keep where an entry is kept, else 0; `keep` is rounded to a level."""
+    level = round(keep * LEVELS)
+    made = like.new_zeros(*bits.shape[:-1], *size)
+    if level:
+        drawn = bits.view(torch.int16)[..., : size.numel()].view(made.shape)
+        torch.le(drawn, level - 1 - LEVELS // 2, out=made)
+        made.mul_(LEVELS / level)
+    return made

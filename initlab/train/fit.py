@@ -167,9 +167,12 @@ def train(
         check_stages(members.stages, budget)
         if members.fresh is None:
             raise ValueError("stages draw parameters anew: give fresh=…, see fit")
-    tried = sample(recipe, data, members.labels)
+    device = data.train.y.device
+    threads = torch.get_num_threads() if device.type == "cpu" else 1
+    tried, joint = sample(recipe, data, members.labels), False
     if isinstance(model, Network) and tried is not None:
-        found(model, params, tried, recipe.loss)  # before there are threads that take its time
+        # Here, before there are threads that take its time.
+        joint = found(model, params, tried, recipe.loss, threads).joint
 
     def part(rows: range) -> list[Outcome]:
         cut = slice(rows.start, rows.stop)
@@ -179,17 +182,14 @@ def train(
         ).run()
 
     R = len(members.optimizers)
-    device = data.train.y.device
-    cpu = device.type == "cpu"
-    threads = torch.get_num_threads() if cpu else 1
     size = networks_at_once(model, budget.batch_size, members.optimizers[0], str(device))
     # As many for every thread, so that none waits for the last part of another.
-    parts = min(R, threads * -(-R // (size * threads)))
+    parts = min(R, (1 if joint else threads) * -(-R // (size * threads)))
     cuts = [range(i * R // parts, (i + 1) * R // parts) for i in range(parts)]
-    if not cpu:
-        return [outcome for cut in cuts for outcome in part(cut)]
     with products.one_blas_thread():
-        return [outcome for outcomes in in_threads(part, cuts) for outcome in outcomes]
+        alone = joint or device.type != "cpu"
+        ended = [part(cut) for cut in cuts] if alone else in_threads(part, cuts)
+    return [outcome for outcomes in ended for outcome in outcomes]
 
 
 def whole(model: Network, params: Params, count: int | None = None) -> dict[str, Tensor]:

@@ -109,7 +109,7 @@ def test_a_users_networks_are_timed_as_they_will_be_computed(monkeypatch, way):
     data = Tensors(train=(torch.randn(64, 3, generator=noise), torch.arange(64) % 2))
     net = Network(nn.Linear, in_features=3, out_features=2)
     estimate(grid(Run(net, AsBuilt(), data=data, budget=Budget(epochs=1)), seed=range(5)))
-    assert set(seen) == {1 if way is Way.APART else 5}
+    assert set(seen) == {1 if way.apart else 5}
 
 
 def test_augmented_images_of_a_network_that_takes_vectors_are_timed_as_images():

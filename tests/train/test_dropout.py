@@ -47,9 +47,20 @@ def batch(size: int = B) -> Batch:
 def test_a_mask_keeps_the_mean_and_the_share():
     n = 200_000
     mask = Drawn(generator())(torch.zeros(n), 1 - RATE)
-    assert mask.unique().tolist() == pytest.approx([0.0, 1 / (1 - RATE)])
+    assert mask.unique().tolist() == pytest.approx([0.0, 1 / (1 - RATE)], rel=1e-4)
     error = (RATE * (1 - RATE) / n) ** 0.5
     assert abs(float((mask > 0).double().mean()) - (1 - RATE)) < 5 * error
+
+
+@pytest.mark.parametrize("keep", [1e-9, 2**-16, 0.5, 0.9, 1 - 1e-9])
+def test_what_is_kept_is_scaled_by_the_probability_that_it_was_drawn_with(keep):
+    """Probabilities are rounded to a multiple of 2^-16: the mean stays one where any is kept."""
+    mask = Drawn(generator())(torch.zeros(2**22), keep)
+    share = float((mask > 0).double().mean())
+    level = round(keep * 2**16) / 2**16
+    assert abs(share - level) <= 5 * (level * (1 - level) / mask.numel()) ** 0.5
+    if level:
+        assert float(mask.max()) == pytest.approx(1 / level)
 
 
 def test_nothing_is_kept_where_all_is_dropped():
