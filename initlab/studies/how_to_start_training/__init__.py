@@ -15,7 +15,6 @@ from initlab.studies.how_to_start_training.grid import (
     SWAPPED,
     grid,
     spread_depths,
-    swapped_depths,
 )
 from initlab.studies.how_to_start_training.judge import BEHIND, judge
 from initlab.studies.how_to_start_training.settings import PRESETS, Settings
@@ -26,6 +25,7 @@ from initlab.studies.how_to_start_training.signal import (
     figure_1a,
     figure_2a,
     figure_4,
+    figure_4_layers,
     ratio_variances,
     spread,
     square_spread,
@@ -34,10 +34,14 @@ from initlab.studies.how_to_start_training.starts import (
     figure_1b,
     figure_2b,
     figure_3,
+    free_means,
     order_ratios,
     overflow,
+    placed,
+    rates,
     swapped,
     swapped_ratios,
+    unweighted_rates,
 )
 
 __all__ = [
@@ -59,15 +63,19 @@ __all__ = [
     "figure_2b",
     "figure_3",
     "figure_4",
+    "figure_4_layers",
+    "free_means",
     "grid",
     "judge",
     "order_ratios",
     "overflow",
+    "placed",
+    "rates",
     "ratio_variances",
     "spread",
     "spread_depths",
     "square_spread",
     "swapped",
-    "swapped_depths",
     "swapped_ratios",
+    "unweighted_rates",
 ]

@@ -11,6 +11,9 @@ from initlab import claims
 from initlab.studies.how_to_start_training.grid import FAMILIES, spread_depths
 from initlab.studies.how_to_start_training.settings import Settings
 
+#: How weights 1/L of all L modules are named.
+EVEN = "η = 1/L"
+
 
 def eta(b: float) -> str:
     """How the weights of residual modules are named: η_l = b^l."""

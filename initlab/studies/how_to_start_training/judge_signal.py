@@ -23,26 +23,55 @@ from initlab.studies.how_to_start_training.grid import (
 from initlab.studies.how_to_start_training.settings import Settings
 from initlab.studies.how_to_start_training.signal import (
     bias_seeds,
-    conv_ratios,
+    conv_layers,
     residual_ratios,
     spread_seeds,
     square_ratios,
 )
 
-#: Schemes whose slopes are judged, one of each kind of draw: normal, uniform, truncated normal.
-#: The others share the draws of one of these, so that by homogeneity their slopes say nothing more.
-INDEPENDENT = ("he_normal_2x", "he_uniform", "he_truncated_uncorrected")
+#: Schemes whose slopes are judged: biases of PyTorch's default add to the mean square.
+JUDGED = (
+    "he_normal_2x",
+    "he_normal",
+    "he_uniform",
+    "he_truncated",
+    "he_truncated_uncorrected",
+    "glorot_uniform",
+    "glorot_truncated",
+    "lecun_normal",
+)
 #: Depths of the families between which Σ 1/n doubles, twice.
 DOUBLINGS = ((4, 8), (10, 20))
 
 
 def estimates(results: Results[Settings]) -> dict[str, Estimate]:
     """The estimates of this module, by the ids of their criteria."""
-    square, conv = square_ratios(results), conv_ratios(results)
-    found = {f"H1.{s.replace('_', '-')}": slope(by_depth(square, s)) for s in INDEPENDENT}
+    square = square_ratios(results)
+    found = {f"H1.{s.replace('_', '-')}": slope(by_depth(square, s)) for s in JUDGED}
     found |= {f"H1.level-{s.replace('_', '-')}": level(by_depth(square, s)) for s in CRITICAL}
-    found |= {f"H3.{s.replace('_', '-')}": slope(by_depth(conv, s)) for s in INDEPENDENT}
-    return found | residual(results) | spread(results) | residual_spread(results) | bias(results)
+    return (
+        found
+        | layers(results)
+        | residual(results)
+        | spread(results)
+        | residual_spread(results)
+        | bias(results)
+    )
+
+
+def layers(results: Results[Settings]) -> dict[str, Estimate]:
+    """H3: mean over layers of log10 E[M_j/M_(j−1)] in the deepest ConvNet, a seed at a time."""
+    frame = conv_layers(results)
+    by_seed = frame.groupby(["init", "seed"]).growth.mean()
+    return {
+        f"H3.{s.replace('_', '-')}": (
+            claims.mean(by_seed[init.rule(s).label])
+            if s in results.settings.schemes
+            else claims.unknown()
+        )
+        for s in JUDGED
+        if s != "lecun_normal"
+    }
 
 
 def by_depth(frame: pd.DataFrame, scheme: str) -> dict[int, np.ndarray]:
@@ -144,12 +173,22 @@ def rise(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> np.ndarr
 
 
 def residual_spread(results: Results[Settings]) -> dict[str, Estimate]:
-    """H8: E V̂ar/E[M_L]² at the most modules over that at half of them, η_l = 0.9^l."""
+    """H8: E V̂ar/E[M_L]² at the most modules over that at half of them."""
     frame = results.of("residual_spread")
-    frame = frame[frame["model.scales"] == 0.9]
     depths = residual_depths(results.settings)
+    most = max(results.settings.modules)
+    alike = results.of("even_spread")
+    return {
+        "H8.growth": growth(frame[frame["model.scales"] == 0.9], depths[0], depths[-1]),
+        "H8.even": growth(alike, max(1, most // 2), most),
+        "H8.control": unweighted(results),
+    }
+
+
+def growth(frame: pd.DataFrame, few: int, many: int) -> Estimate:
+    """E V̂ar/E[M_L]² with many modules over that with few."""
     ends = []
-    for d in (depths[0], depths[-1]):
+    for d in (few, many):
         own = frame[(frame["model.depth"] == d) & (frame.layer == d)]
         wide = own.pivot_table(index="statistic", columns="seed", values="value")
         ends.append(wide.loc[["variance_mean", "mean"]].to_numpy())
@@ -157,10 +196,7 @@ def residual_spread(results: Results[Settings]) -> dict[str, Estimate]:
     def relative(x: np.ndarray) -> np.ndarray:
         return x[..., 0, :].mean(-1) / x[..., 1, :].mean(-1) ** 2
 
-    return {
-        "H8.growth": claims.bca(lambda x, y: relative(y) / relative(x), *ends, vectorized=True),
-        "H8.control": unweighted(results),
-    }
+    return claims.bca(lambda x, y: relative(y) / relative(x), *ends, vectorized=True)
 
 
 def unweighted(results: Results[Settings]) -> Estimate:

@@ -7,12 +7,15 @@ from math import sqrt
 import numpy as np
 import pandas as pd
 
-from initlab import claims
+from initlab import claims, init
 from initlab.measure import theory
 from initlab.studies.contract import Results
 from initlab.studies.how_to_start_training.frames import eta, family_names, log_means
 from initlab.studies.how_to_start_training.grid import BIASED, FAMILIES, spread_depths
 from initlab.studies.how_to_start_training.settings import Settings
+
+#: The first layer sees the image itself, which is no output of a ReLU.
+SECOND = 2
 
 
 def ratios(frame: pd.DataFrame) -> pd.DataFrame:
@@ -27,9 +30,31 @@ def square_ratios(results: Results[Settings]) -> pd.DataFrame:
     return ratios(results.of("square_nets", "second_moment"))
 
 
-def conv_ratios(results: Results[Settings]) -> pd.DataFrame:
-    """M_d/M_0 of every network of Figure 4."""
-    return ratios(results.of("conv_nets", "second_moment"))
+def conv_layers(results: Results[Settings]) -> pd.DataFrame:
+    """log10 E[M_j/M_(j−1)] of the deepest ConvNets from layer 2 on, by `init`, `seed`, `layer`."""
+    frame = results.of("conv_layers", "ratio_mean")
+    frame = frame[frame.layer >= SECOND]
+    return frame.assign(growth=np.log10(frame.value))
+
+
+def decades(label: str, fan: int = 100) -> float:
+    """log10 of half of weight variance times fan-in, of the initializer of this label."""
+    rule = next(r for r in init.RULES.values() if r.label == label)
+    assert isinstance(rule, init.Rule)
+    return theory.growth_per_layer(rule.variance(init.Fans(fan, fan)), fan)
+
+
+def figure_4_layers(results: Results[Settings]) -> pd.DataFrame:
+    """The same over all layers, and what half of weight variance times fan-in says.
+
+    Returns:
+        By `initializer`: decades per layer, `mean` over seeds with its interval, and `theory`,
+        that of a network without padding.
+    """
+    by_seed = conv_layers(results).groupby(["init", "seed"], sort=False).growth.mean()
+    found = claims.means(by_seed.rename("value").reset_index(), ["init"])
+    found["theory"] = [decades(label) for label in found.init]
+    return found.rename(columns={"init": "initializer"})
 
 
 def _by_depth(frame: pd.DataFrame) -> pd.DataFrame:
