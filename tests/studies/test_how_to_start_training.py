@@ -54,9 +54,11 @@ def test_replicates_share_nothing_with_the_first_edition_and_initializers_nothin
 
 
 def test_the_seeds_that_choose_a_rate_do_not_judge(results):
-    for frame, arms in ((starts.tuned_starts(results), 4), (starts.tiny_starts(results), 1)):
-        assert frame[frame.tunes].seed.nunique() == arms * LAPTOP.tuning_runs
-        assert frame[~frame.tunes].seed.nunique() == arms * LAPTOP.runs
+    few, more, chosen = LAPTOP.runs, LAPTOP.more_runs, LAPTOP.tuning_runs
+    tuned, tiny = starts.tuned_starts(results), starts.tiny_starts(results)
+    for frame, arms, judging in ((tuned, 4, 2 * few + 2 * more), (tiny, 1, few)):
+        assert frame[frame.tunes].seed.nunique() == arms * chosen
+        assert frame[~frame.tunes].seed.nunique() == judging
 
 
 def test_the_best_rate_of_networks_that_start_is_inside_the_grid(results):

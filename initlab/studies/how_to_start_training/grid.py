@@ -32,6 +32,8 @@ LOST = (
     "glorot_truncated",
     "torch_default",
 )
+#: Of these, two that are compared closely.
+CLOSE = ("he_normal", "he_truncated_uncorrected")
 #: PyTorch's default, which starts at none of these depths, is not trained at this or a greater one.
 DEEP = 100
 #: Schemes whose rate is tuned.
@@ -184,7 +186,11 @@ def tuned(settings: Settings) -> list[Run]:
         square(settings, s, settings.rate_depth, i, settings.rate_epochs, lr)
         for s in TUNED
         for lr in settings.rates
-        for i in seeds(settings, settings.tuning_runs + settings.runs, s)
+        for i in seeds(
+            settings,
+            settings.tuning_runs + (settings.more_runs if s in CLOSE else settings.runs),
+            s,
+        )
     ]
 
 
@@ -329,7 +335,9 @@ def free(settings: Settings) -> list[Run]:
         for d in settings.free_depths
         for total in settings.free_sums
         for last in LAST_WIDTHS
-        for i in seeds(settings, settings.runs)
+        for i in seeds(
+            settings, settings.more_runs if lr == settings.free_rates[0] else settings.runs
+        )
     ]
 
 

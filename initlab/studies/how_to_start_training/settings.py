@@ -39,6 +39,8 @@ class Settings(parameters.Settings):
         draw_seeds: seeds of that; twice as many in `family_nets`.
         tuning_runs: trainings by which a rate is chosen.
         runs: trainings per point where a share is judged, on other seeds.
+        more_runs: trainings where a mean needs more of them: of the first of `free_rates`, and of
+            the two schemes whose best rates are compared closely.
         end_runs: trainings at the least and the greatest depth of Figure 1b.
         many_runs: trainings at the greatest depth of Figure 3, where it is judged.
         residual_runs: trainings per point of Figure 2b.
@@ -81,6 +83,7 @@ class Settings(parameters.Settings):
     draw_seeds: int = 10
     tuning_runs: int = 3
     runs: int = 20
+    more_runs: int = 60
     end_runs: int = 40
     many_runs: int = 100
     residual_runs: int = 100
@@ -116,6 +119,7 @@ PRESETS = {
         draw_seeds=3,
         tuning_runs=1,
         runs=2,
+        more_runs=2,
         end_runs=2,
         many_runs=2,
         residual_runs=2,
