@@ -200,7 +200,7 @@ def residual(settings: Settings) -> list[Run]:
         Run(
             ResidualMLP(max(settings.modules), RESIDUAL_WIDTH, b, matrices=m),
             init.HeNormal(),
-            networks=settings.draws,
+            networks=10 * settings.draws,
             seed=i,
             measure=SecondMoments(layers="all", reduce=True),
         )
@@ -419,13 +419,13 @@ def residual_spread(settings: Settings) -> list[Run]:
         Run(
             ResidualMLP(depth, RESIDUAL_WIDTH, b),
             init.HeNormal(),
-            networks=settings.draws,
+            networks=10 * settings.draws,
             seed=i,
             measure=SecondMoments(reduce=True),
         )
         for b in DECAYS[1:]
         for depth in residual_depths(settings)
-        for i in seeds(settings, settings.draw_seeds)
+        for i in seeds(settings, 2 * settings.draw_seeds)
     ]
 
 
@@ -436,12 +436,12 @@ def even_spread(settings: Settings) -> list[Run]:
         Run(
             ResidualMLP(depth, RESIDUAL_WIDTH, even(depth)),
             init.HeNormal(),
-            networks=settings.draws,
+            networks=10 * settings.draws,
             seed=i,
             measure=SecondMoments(reduce=True),
         )
         for depth in (max(1, most // 2), most)
-        for i in seeds(settings, settings.draw_seeds)
+        for i in seeds(settings, 2 * settings.draw_seeds)
     ]
 
 

@@ -34,9 +34,9 @@ class Settings(parameters.Settings):
         free_rates: at which they are trained; the first is the paper's.
         networks: per point of Figures 1a and 4.
         layer_networks: per seed where a ConvNet is followed layer by layer.
-        draws: networks per seed where a moment is estimated; ten times as many in `family_nets`
-            and `narrow`.
-        draw_seeds: seeds of that; twice as many in `family_nets`.
+        draws: networks per seed where a moment is estimated; ten times as many where its
+            distribution has a heavy tail.
+        draw_seeds: seeds of that; twice as many where a spread is judged.
         tuning_runs: trainings by which a rate is chosen.
         runs: trainings per point where a share is judged, on other seeds.
         more_runs: trainings where a mean needs more of them: of the first of `free_rates`, and of
