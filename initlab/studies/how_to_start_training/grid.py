@@ -200,7 +200,7 @@ def residual(settings: Settings) -> list[Run]:
         Run(
             ResidualMLP(max(settings.modules), RESIDUAL_WIDTH, b, matrices=m),
             init.HeNormal(),
-            networks=10 * settings.draws,
+            networks=settings.draws,
             seed=i,
             measure=SecondMoments(layers="all", reduce=True),
         )

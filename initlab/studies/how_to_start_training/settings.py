@@ -85,7 +85,7 @@ class Settings(parameters.Settings):
     runs: int = 20
     more_runs: int = 60
     end_runs: int = 40
-    many_runs: int = 100
+    many_runs: int = 300
     residual_runs: int = 100
     epochs: int = 100
     batch_size: int = 1024
