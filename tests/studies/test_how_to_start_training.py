@@ -54,7 +54,7 @@ def test_replicates_share_nothing_with_the_first_edition_and_initializers_nothin
 
 
 def test_the_seeds_that_choose_a_rate_do_not_judge(results):
-    few, more, chosen = LAPTOP.runs, LAPTOP.more_runs, LAPTOP.tuning_runs
+    few, more, chosen = LAPTOP.runs, LAPTOP.close_runs, LAPTOP.tuning_runs
     tuned, tiny = starts.tuned_starts(results), starts.tiny_starts(results)
     for frame, arms, judging in ((tuned, 4, 2 * few + 2 * more), (tiny, 1, few)):
         assert frame[frame.tunes].seed.nunique() == arms * chosen

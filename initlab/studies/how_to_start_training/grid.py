@@ -188,7 +188,7 @@ def tuned(settings: Settings) -> list[Run]:
         for lr in settings.rates
         for i in seeds(
             settings,
-            settings.tuning_runs + (settings.more_runs if s in CLOSE else settings.runs),
+            settings.tuning_runs + (settings.close_runs if s in CLOSE else settings.runs),
             s,
         )
     ]

@@ -39,8 +39,8 @@ class Settings(parameters.Settings):
         draw_seeds: seeds of that; twice as many where a spread is judged.
         tuning_runs: trainings by which a rate is chosen.
         runs: trainings per point where a share is judged, on other seeds.
-        more_runs: trainings where a mean needs more of them: of the first of `free_rates`, and of
-            the two schemes whose best rates are compared closely.
+        more_runs: trainings at the first of `free_rates`.
+        close_runs: trainings of the two schemes that are compared closely, each at its best rate.
         end_runs: trainings at the least and the greatest depth of Figure 1b.
         many_runs: trainings at the greatest depth of Figure 3, where it is judged.
         residual_runs: trainings per point of Figure 2b.
@@ -84,6 +84,7 @@ class Settings(parameters.Settings):
     tuning_runs: int = 3
     runs: int = 20
     more_runs: int = 60
+    close_runs: int = 120
     end_runs: int = 40
     many_runs: int = 300
     residual_runs: int = 100
@@ -120,6 +121,7 @@ PRESETS = {
         tuning_runs=1,
         runs=2,
         more_runs=2,
+        close_runs=2,
         end_runs=2,
         many_runs=2,
         residual_runs=2,
