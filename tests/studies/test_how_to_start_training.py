@@ -19,7 +19,7 @@ from initlab.store import RECORDED, Store
 from initlab.studies import contract
 from initlab.studies import how_to_start_training as study
 from initlab.studies.how_to_start_training import frames, judge_signal, judge_starts, signal, starts
-from initlab.studies.how_to_start_training import grid as runs
+from initlab.studies.how_to_start_training.grid import FRESH, LAST_WIDTHS, free_widths
 from initlab.studies.how_to_start_training.normalized import PLACES, NormalizedResidual
 from initlab.studies.how_to_start_training.starts import epochs
 
@@ -44,7 +44,7 @@ def test_the_grid_is_recorded():
 
 def test_replicates_share_nothing_with_the_first_edition_and_initializers_nothing_with_each_other():
     grid = study.grid(LAPTOP)
-    assert all(run.seed >= runs.FRESH for some in grid.values() for run in some)
+    assert all(run.seed >= FRESH for some in grid.values() for run in some)
     assert all(run.order == run.seed for some in grid.values() for run in some if run.budget)
     for name in ("square_nets", "square_trained", "lost", "tuned", "conv_nets", "conv_layers"):
         seeds: dict[str, set[int]] = {}
@@ -95,9 +95,9 @@ def test_the_smoke_preset_judges_nothing_and_what_is_left_out_is_unknown(tmp_pat
     smoke = study.PRESETS["smoke"]
     assert sum(map(len, study.grid(smoke).values())) < 400
     schemes = ("he_normal_2x", "he_uniform", "torch_default")
-    small = {"depths": (2, 3), "modules": (2, 4), "family_depths": (4,), "draw_seeds": 2}
-    few = {"lost_depths": (2, 3), "lost_epochs": (1, 1), "rates": (0.01,), "free_depths": (4,)}
-    counts = {"networks": 10, "layer_networks": 4, "draws": 10, "epochs": 1, "short_epochs": 1}
+    small = {"depths": (7, 8), "modules": (2, 4), "family_depths": (4,), "draw_seeds": 2}
+    few = {"lost_depths": (7, 8), "lost_epochs": (1, 1), "rates": (0.01,), "free_depths": (4,)}
+    counts = {"networks": 20, "layer_networks": 4, "draws": 10, "epochs": 1, "short_epochs": 1}
     settings = replace(smoke, schemes=schemes, recorded=False, **small, **few, **counts)
     card = contract.scorecard(study, contract.compute(study, settings))
     assert {c["verdict"] for c in card.plain()} == {claims.UNTESTED}
@@ -190,8 +190,8 @@ def test_effects_are_slopes_with_the_other_factors_held_fixed():
 def test_free_networks_have_the_sums_that_they_are_chosen_for():
     for d in LAPTOP.free_depths:
         for total in LAPTOP.free_sums:
-            for last in runs.LAST_WIDTHS:
-                widths = runs.free_widths(d, total, last)
+            for last in LAST_WIDTHS:
+                widths = free_widths(d, total, last)
                 assert len(widths) == d and widths[-1] == last
                 assert sum(1 / n for n in widths) == pytest.approx(total, rel=0.06)
 
