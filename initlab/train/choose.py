@@ -3,11 +3,10 @@ out for a user's.
 
 A user's module is computed one network after the other, all as one by `torch.func`, or as an MLP of
 this package if that is what it is; the linear layers of the first by torch's products or by this
-package's.
-Which is the fastest depends on the module, the machine and the size of a batch; and `torch.func`
-may give other numbers without a word. So all are tried, once on each machine, on a batch of the
-data: a way must give the module's own numbers, and be faster. What was found is kept in a file, so
-that the same networks are computed in the same way tomorrow.
+package's. Which is the fastest depends on the module, the machine and the size of a batch; and
+`torch.func` may give other numbers without a word. So all are tried, once on each machine, on a
+batch of the data: a way must give the module's own numbers, and be faster. What was found is kept
+in a file, so that the same networks are computed in the same way tomorrow.
 """
 
 from __future__ import annotations
@@ -142,8 +141,7 @@ def found(model: Network, params: Params, batch: Batch, loss: Loss, threads: int
             known = _try(model, params, batch, loss)
         else:
             known = found(model, params, batch, loss)
-            joint = _joint(known, model, params, batch, loss)
-            known = replace(known, joint=joint)
+            known = replace(known, joint=_joint(known, model, params, batch, loss, threads))
         _write(name, known)
     return known
 
@@ -221,14 +219,15 @@ def _some(params: Params, batch: Batch, rows: Sequence[int]) -> tuple[Params, Ba
     )
 
 
-def _joint(form: Form, model: Network, params: Params, batch: Batch, loss: Loss) -> bool:
-    """Whether a step is faster when torch's threads share the work within each operation."""
+def _joint(
+    form: Form, model: Network, params: Params, batch: Batch, loss: Loss, threads: int
+) -> bool:
+    """Whether a step is faster when torch's threads, so many, share the work of each operation."""
 
     def made(rows: Sequence[int]) -> Callable[[], object]:
         own, seen = _some(params, batch, rows)
         return _work(_made(form.way, model, own, range(len(rows)), form.draws), seen, loss)
 
-    threads = torch.get_num_threads()
     count = min(len(next(iter(params.values()))), threads * OWN)
     together = made(range(count))
     parts = [made(range(t, count, threads)) for t in range(min(threads, count))]

@@ -19,9 +19,10 @@ from initlab.store import RECORDED, Store
 from initlab.studies import contract
 from initlab.studies import how_to_start_training as study
 from initlab.studies.how_to_start_training import frames, judge_signal, judge_starts, signal, starts
-from initlab.studies.how_to_start_training.grid import FRESH, LAST_WIDTHS, free_widths
 from initlab.studies.how_to_start_training.normalized import PLACES, NormalizedResidual
+from initlab.studies.how_to_start_training.parts import FRESH, LAST_WIDTHS
 from initlab.studies.how_to_start_training.starts import epochs
+from initlab.studies.how_to_start_training.trained import free_widths
 
 HERE = Path(__file__).parent
 LAPTOP = study.PRESETS["laptop"]
@@ -61,12 +62,20 @@ def test_the_seeds_that_choose_a_rate_do_not_judge(results):
         assert frame[~frame.tunes].seed.nunique() == judging
 
 
-def test_the_best_rate_of_networks_that_start_is_inside_the_grid(results):
-    trained = starts.tuned_starts(results)
-    for scheme, own in trained.groupby("init"):
-        best = starts.best_rate(own)
-        if (own[own.tunes & (own.rate == best)].reached == 1).any():
-            assert min(LAPTOP.rates) < best < max(LAPTOP.rates), scheme
+def test_the_best_rate_is_inside_the_grid_or_none_is(results):
+    """Where no network starts at any rate, the grid reaches from standing still to overflow."""
+    frames = {"η = 1": starts.tiny_starts(results)}
+    frames |= dict(list(starts.tuned_starts(results).groupby("init")))
+    assert len(frames) == 5
+    for name, own in frames.items():
+        low, high = own.rate.min(), own.rate.max()
+        if own.reached.any():
+            assert low < starts.best_rate(own) < high, name
+            by_rate = own.groupby("rate").reached.mean()
+            assert low < by_rate.idxmax() < high, name
+        else:
+            overflow = own.groupby("rate").diverged.mean()
+            assert overflow[low] == 0 and overflow[high] == 1, name
 
 
 def test_images_are_asked_for():

@@ -6,17 +6,10 @@ estimates for the claims in `how-to-start-training.toml`.
 
 from __future__ import annotations
 
-from initlab.studies.how_to_start_training.grid import (
-    DECAYS,
-    FAMILIES,
-    NARROW,
-    NU_2,
-    STUDY,
-    SWAPPED,
-    grid,
-    spread_depths,
-)
+from initlab.studies.how_to_start_training.drawn import spread_depths
+from initlab.studies.how_to_start_training.grid import STUDY, grid
 from initlab.studies.how_to_start_training.judge import BEHIND, judge
+from initlab.studies.how_to_start_training.parts import DECAYS, FAMILIES, NARROW, NU_2, SWAPPED
 from initlab.studies.how_to_start_training.settings import PRESETS, Settings
 from initlab.studies.how_to_start_training.signal import (
     biases,

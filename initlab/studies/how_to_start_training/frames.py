@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from initlab import claims
-from initlab.studies.how_to_start_training.grid import FAMILIES, spread_depths
+from initlab.studies.how_to_start_training.drawn import spread_depths
+from initlab.studies.how_to_start_training.parts import FAMILIES
 from initlab.studies.how_to_start_training.settings import Settings
 
 #: How weights 1/L of all L modules are named.

@@ -11,35 +11,20 @@ import pandas as pd
 from initlab import claims, init
 from initlab.claims import Estimate
 from initlab.studies.contract import Results
+from initlab.studies.how_to_start_training.drawn import residual_depths
 from initlab.studies.how_to_start_training.frames import short
-from initlab.studies.how_to_start_training.grid import (
-    BIASED,
-    CRITICAL,
-    DECAYS,
-    FAMILIES,
-    NU_2,
-    residual_depths,
-)
+from initlab.studies.how_to_start_training.parts import BIASED, CRITICAL, DECAYS, FAMILIES, NU_2
 from initlab.studies.how_to_start_training.settings import Settings
 from initlab.studies.how_to_start_training.signal import (
     bias_seeds,
-    conv_layers,
+    conv_growth,
     residual_ratios,
     spread_seeds,
     square_ratios,
 )
 
 #: Schemes whose slopes are judged: biases of PyTorch's default add to the mean square.
-JUDGED = (
-    "he_normal_2x",
-    "he_normal",
-    "he_uniform",
-    "he_truncated",
-    "he_truncated_uncorrected",
-    "glorot_uniform",
-    "glorot_truncated",
-    "lecun_normal",
-)
+JUDGED = tuple(s for s in Settings.schemes if s != "torch_default")
 #: Depths of the families between which Σ 1/n doubles, twice.
 DOUBLINGS = ((4, 8), (10, 20))
 
@@ -61,8 +46,7 @@ def estimates(results: Results[Settings]) -> dict[str, Estimate]:
 
 def layers(results: Results[Settings]) -> dict[str, Estimate]:
     """H3: mean over layers of log10 E[M_j/M_(j−1)] in the deepest ConvNet, a seed at a time."""
-    frame = conv_layers(results)
-    by_seed = frame.groupby(["init", "seed"]).growth.mean()
+    by_seed = conv_growth(results)
     return {
         f"H3.{s.replace('_', '-')}": (
             claims.mean(by_seed[init.rule(s).label])

@@ -1,4 +1,4 @@
-"""Estimates for the claims about the start of training: H2, H5 and H6."""
+"""Estimates for the claims about the start of training: H2, H5, H6 and H10."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from initlab import claims, init
 from initlab.claims import Estimate
 from initlab.studies.contract import Results
 from initlab.studies.how_to_start_training.frames import short
-from initlab.studies.how_to_start_training.grid import CRITICAL, DECAYS, FAMILIES, TUNED, seeds
 from initlab.studies.how_to_start_training.normalized import PLACES
+from initlab.studies.how_to_start_training.parts import CRITICAL, DECAYS, FAMILIES, TUNED, seeds
 from initlab.studies.how_to_start_training.settings import Settings
 from initlab.studies.how_to_start_training.signal import residual_ratios
 from initlab.studies.how_to_start_training.starts import (
@@ -33,7 +33,7 @@ from initlab.studies.how_to_start_training.starts import (
 TOO_SMALL = ("he_truncated_uncorrected", "glorot_uniform", "glorot_truncated")
 #: The claims about each factor of `free`, in the order of its cells.
 FACTORS = {"H6a": "sum", "H6b": "depth", "H6c": "last"}
-#: Depth and families whose cells are criteria of H6d and H6e.
+#: Depth of the families of H6d and H6e.
 JUDGED_DEPTH = 20
 
 
@@ -135,13 +135,14 @@ def residual(results: Results[Settings]) -> dict[str, Estimate]:
     deepest = {b: cells[b, max(p.modules)] for b in DECAYS}
     for b, smaller in pairwise(DECAYS):
         pair, name = (deepest[b], deepest[smaller]), f"{b:g}-after-{smaller:g}"
-        found[f"H5b.{name}"] = claims.share_difference(pair[0] >= p.epochs, pair[1] >= p.epochs)
-        if b < 1:
+        if b > 0.75:  # below all start
+            failed = [epochs >= p.epochs for epochs in pair]
+            found[f"H5b.{name}"] = claims.share_difference(*failed)
+        if b < 1:  # at 1 none starts
             both = (pair[0] < p.epochs) & (pair[1] < p.epochs)
             found[f"H5c.{name}"] = (
                 claims.paired(pair[0][both], pair[1][both]) if both.any() else claims.unknown()
             )
-    del found["H5b.0.75-after-0.5"]
     return found
 
 

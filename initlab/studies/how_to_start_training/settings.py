@@ -22,6 +22,7 @@ class Settings(parameters.Settings):
             that He normal had needed in the first edition, six times at depth 100.
         rate_depth: depth and width of the networks whose rate is tuned.
         rates: that are tried.
+        low_rates: that are tried before them with 4/fan-in, which overflows at all others.
         rate_epochs: after which a network is given up there.
         modules: numbers of residual modules, in Figure 2b.
         few_modules: of unweighted modules, with which rates are tried and normalizations placed.
@@ -67,6 +68,7 @@ class Settings(parameters.Settings):
     lost_epochs: tuple[int, ...] = (44, 37, 21, 10)
     rate_depth: int = 30
     rates: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+    low_rates: tuple[float, ...] = (1e-7, 1e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3)
     rate_epochs: int = 15
     modules: tuple[int, ...] = (5, 10, 20, 40, 60, 80, 100)
     few_modules: int = 20
@@ -104,6 +106,7 @@ PRESETS = {
         lost_epochs=(3, 3),
         rate_depth=5,
         rates=(0.01, 0.1),
+        low_rates=(0.001,),
         rate_epochs=3,
         modules=(3, 6),
         few_modules=3,

@@ -10,8 +10,9 @@ import pandas as pd
 from initlab import claims, init
 from initlab.measure import theory
 from initlab.studies.contract import Results
+from initlab.studies.how_to_start_training.drawn import spread_depths
 from initlab.studies.how_to_start_training.frames import eta, family_names, log_means
-from initlab.studies.how_to_start_training.grid import BIASED, FAMILIES, spread_depths
+from initlab.studies.how_to_start_training.parts import BIASED, FAMILIES
 from initlab.studies.how_to_start_training.settings import Settings
 
 #: The first layer sees the image itself, which is no output of a ReLU.
@@ -30,11 +31,14 @@ def square_ratios(results: Results[Settings]) -> pd.DataFrame:
     return ratios(results.of("square_nets", "second_moment"))
 
 
-def conv_layers(results: Results[Settings]) -> pd.DataFrame:
-    """log10 E[M_j/M_(j−1)] of the deepest ConvNets from layer 2 on, by `init`, `seed`, `layer`."""
+def conv_growth(results: Results[Settings]) -> pd.Series:
+    """Mean over layers from 2 on of log10 E[M_j/M_(j−1)] of the deepest ConvNets, by `init` and
+    `seed`.
+    """
     frame = results.of("conv_layers", "ratio_mean")
     frame = frame[frame.layer >= SECOND]
-    return frame.assign(growth=np.log10(frame.value))
+    decades = np.log10(frame.value).rename("value")
+    return decades.groupby([frame.init, frame.seed], sort=False).mean()
 
 
 def decades(label: str, fan: int = 100) -> float:
@@ -51,8 +55,7 @@ def figure_4_layers(results: Results[Settings]) -> pd.DataFrame:
         By `initializer`: decades per layer, `mean` over seeds with its interval, and `theory`,
         that of a network without padding.
     """
-    by_seed = conv_layers(results).groupby(["init", "seed"], sort=False).growth.mean()
-    found = claims.means(by_seed.rename("value").reset_index(), ["init"])
+    found = claims.means(conv_growth(results).reset_index(), ["init"])
     found["theory"] = [decades(label) for label in found.init]
     return found.rename(columns={"init": "initializer"})
 

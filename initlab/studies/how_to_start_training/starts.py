@@ -10,7 +10,7 @@ import pandas as pd
 from initlab import claims
 from initlab.studies.contract import Results
 from initlab.studies.how_to_start_training.frames import EVEN, eta, family_names, log_means
-from initlab.studies.how_to_start_training.grid import FAMILIES, SWAPPED, TUNED, seeds
+from initlab.studies.how_to_start_training.parts import FAMILIES, SWAPPED, TUNED, seeds
 from initlab.studies.how_to_start_training.settings import Settings
 
 
@@ -197,24 +197,24 @@ def swapped_ratios(results: Results[Settings]) -> pd.DataFrame:
     """Mean epochs of family (i) over those of the other order, at each depth."""
     trained, other = family_starts(results), started(results, "swapped_trained")
     one = trained[trained.family == next(iter(FAMILIES))]
-    return _ratios(one, other, "narrow last over wide last")
+    return _ratios(one, other)
 
 
 def order_ratios(results: Results[Settings]) -> pd.DataFrame:
     """Mean epochs of family (ii) over those of (iii), the same widths, at each depth."""
     trained = family_starts(results)
     first, last = (trained[trained.family == name] for name in list(FAMILIES)[1:3])
-    return _ratios(first, last, "narrow half last over narrow half first")
+    return _ratios(first, last)
 
 
-def _ratios(one: pd.DataFrame, other: pd.DataFrame, name: str) -> pd.DataFrame:
+def _ratios(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
     """Ratio of mean epochs, paired by seed, with its interval, at the depths of `other`."""
     rows = []
     for d in sorted(other["model.depth"].unique()):
         pair = [by_seed(frame[frame["model.depth"] == d]) for frame in (one, other)]
         ratio = claims.ratio(*pair, pairs=True)
         low, high = ratio.interval()
-        rows.append({"depth": int(d), name: ratio.value, "low": low, "high": high})
+        rows.append({"depth": int(d), "ratio": ratio.value, "low": low, "high": high})
     return pd.DataFrame(rows)
 
 
