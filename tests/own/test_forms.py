@@ -76,7 +76,9 @@ def test_what_is_found_is_one_of_them(factory):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 
 
-def test_what_draws_is_computed_apart_and_known_by_the_number_of_threads(monkeypatch):
+def test_what_draws_is_computed_apart_and_known_by_the_number_of_threads(monkeypatch, tmp_path):
+    monkeypatch.setattr(choose, "_folder", lambda: tmp_path)  # nothing is known of it yet
+    monkeypatch.setattr(choose, "_FOUND", {})
     network = Network(drawing)
     params = start(network, 3)
     batch = Batch(torch.randn(8, 5), torch.arange(8) % 3)

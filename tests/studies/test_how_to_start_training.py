@@ -205,6 +205,12 @@ def test_free_networks_have_the_sums_that_they_are_chosen_for():
                 assert sum(1 / n for n in widths) == pytest.approx(total, rel=0.06)
 
 
+def test_padding_takes_what_is_outside_of_the_image():
+    """Of one pixel eight ninths in every layer; of a large image nearly nothing."""
+    assert study.even_padding(1, 5) == pytest.approx(np.log10(1 / 9))
+    assert -2e-3 < study.even_padding(500, 20) < 0
+
+
 @pytest.mark.parametrize("place", PLACES)
 def test_the_normalization_stands_where_it_says(place):
     torch.manual_seed(0)

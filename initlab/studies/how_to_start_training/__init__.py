@@ -14,6 +14,7 @@ from initlab.studies.how_to_start_training.settings import PRESETS, Settings
 from initlab.studies.how_to_start_training.signal import (
     biases,
     dead,
+    even_padding,
     exact_spread,
     figure_1a,
     figure_2a,
@@ -49,6 +50,7 @@ __all__ = [
     "Settings",
     "biases",
     "dead",
+    "even_padding",
     "exact_spread",
     "figure_1a",
     "figure_1b",

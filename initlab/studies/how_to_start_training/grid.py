@@ -17,11 +17,11 @@ def grid(settings: Settings) -> Grid:
 
     Returns:
         Runs by the name of their sweep, with the figures of the paper: `square_nets` (Figure 1a),
-        `square_trained` and `lost` (1b), `tuned` (its control of the rate), `residual` (2a), `residual_trained` (2b),
-        `even_trained`, `tiny_rates` and `normalized` (its controls), `family_trained` (3),
-        `swapped_trained` and `free` (its controls), `conv_nets` (4), `conv_layers` (the same layer
-        by layer), `family_nets`, `residual_spread` and `even_spread` (failure mode 2), `biased`,
-        and `narrow` (dead layers).
+        `square_trained` and `lost` (1b), `tuned` (its control of the rate), `residual` (2a),
+        `residual_trained` (2b), `even_trained`, `tiny_rates` and `normalized` (its controls),
+        `family_trained` (3), `swapped_trained` and `free` (its controls), `conv_nets` (4),
+        `conv_layers` (the same layer by layer), `family_nets`, `residual_spread` and `even_spread`
+        (failure mode 2), `biased`, and `narrow` (dead layers).
     """
     return {
         "square_nets": drawn.square_nets(settings),

@@ -6,6 +6,7 @@ from math import sqrt
 
 import numpy as np
 import pandas as pd
+from scipy.ndimage import uniform_filter
 
 from initlab import claims, init
 from initlab.measure import theory
@@ -48,15 +49,33 @@ def decades(label: str, fan: int = 100) -> float:
     return theory.growth_per_layer(rule.variance(init.Fans(fan, fan)), fan)
 
 
+def even_padding(side: int, depth: int) -> float:
+    """Decades per layer that zero padding takes from an even image, from layer 2 to `depth`.
+
+    With weights of variance 2/fan-in and 3 × 3 kernels the expected square at a position is the
+    mean of the nine expected squares around it, of which those outside of the image are zero.
+
+    >>> round(even_padding(32, 100), 4)
+    -0.004
+    """
+    expected = np.ones((side, side))
+    means = []
+    for _ in range(depth):
+        expected = uniform_filter(expected, 3, mode="constant")
+        means.append(expected.mean())
+    return float(np.log10(means[-1] / means[SECOND - 2]) / (depth - SECOND + 1))
+
+
 def figure_4_layers(results: Results[Settings]) -> pd.DataFrame:
     """The same over all layers, and what half of weight variance times fan-in says.
 
     Returns:
-        By `initializer`: decades per layer, `mean` over seeds with its interval, and `theory`,
-        that of a network without padding.
+        By `initializer`: decades per layer, `mean` over seeds with its interval, `theory`, that of
+        a network without padding, and `padding`, their difference.
     """
     found = claims.means(conv_growth(results).reset_index(), ["init"])
     found["theory"] = [decades(label) for label in found.init]
+    found["padding"] = found["mean"] - found.theory
     return found.rename(columns={"init": "initializer"})
 
 
