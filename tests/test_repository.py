@@ -128,7 +128,7 @@ def test_notebooks_are_sources_that_install_and_take_parameters_first(path):
     code = [c for c in json.loads(path.read_text())["cells"] if c["cell_type"] == "code"]
     assert not [c for c in code if c["outputs"] or c["execution_count"] is not None]
     assert code[0]["metadata"]["tags"] == ["install", "hide-input"]
-    assert code[1]["metadata"]["tags"] == ["parameters"]
+    assert code[1]["metadata"]["tags"][0] == "parameters"
     for name in () if path in PAGES else ("preset", "device", "seed", "engine", "recorded"):
         assert re.search(rf"^{name} = ", "".join(code[1]["source"]), re.M)
     listed = yaml.safe_load((ROOT / "_toc.yml").read_text())
@@ -148,18 +148,18 @@ def test_the_readme_counts_the_published_verdicts(path):
 
 @pytest.mark.parametrize("path", EXECUTED, ids=lambda p: p.stem)
 def test_cells_can_be_read(path):
-    """No cell above forty lines, and none hidden but that of the imports."""
+    """No cell above forty lines, and none hidden behind the first figure, which is to be seen at
+    once; in front of it nothing is defined out of sight.
+    """
     cells = [c for c in json.loads(path.read_text())["cells"] if c["cell_type"] == "code"]
     lengths = [len("".join(c["source"]).splitlines()) for c in cells]
     assert max(lengths) <= 40
     tags = [set(c["metadata"].get("tags", ())) for c in cells]
-    hidden = [
-        c
-        for c, own in zip(cells, tags, strict=True)
-        if {"hide-input", "hide-cell"} & own and "install" not in own
-    ]
-    assert len(hidden) <= 1
-    for cell in hidden:
+    hidden = [k for k, own in enumerate(tags) if {"hide-input", "hide-cell"} & own]
+    hidden = [k for k in hidden if "install" not in tags[k]]
+    shown = [k for k, c in enumerate(cells) if "plot.show(" in "".join(c["source"])]
+    assert max(hidden) <= shown[0]
+    for cell in (cells[k] for k in hidden):
         tree = ast.parse("".join(cell["source"]))
         kinds = {type(node) for node in tree.body}
         assert kinds <= {ast.Import, ast.ImportFrom, ast.Expr, ast.Assign}
