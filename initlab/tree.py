@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -84,6 +84,12 @@ def leaves(tree: Any) -> Iterator[Tensor]:
     elif isinstance(tree, tuple | list):
         for value in tree:
             yield from leaves(value)
+
+
+def filled(tree: Any, tensors: Iterable[Tensor]) -> Any:
+    """The tree with other tensors, in the order of its `leaves`."""
+    others = iter(tensors)
+    return apply(lambda _: next(others), tree)
 
 
 def first(tree: Any) -> Tensor:

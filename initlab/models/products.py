@@ -3,9 +3,8 @@
 PyTorch's float32 products on the CPU are MKL's, which on other makers' processors stays far below
 what they can do. Inside `fast()` the large product of networks that share their inputs goes
 through oneDNN, and the others through numpy's BLAS, one small product per network and no copies.
-Inside `FastLinear()` so do those of the linear layers of any module. Where there is neither
-(another device, another type), or outside `fast()`, they are torch's own. Numbers differ by float32
-rounding only.
+Where there is neither (another device, another type), or outside `fast()`, they are torch's own.
+Numbers differ by float32 rounding only.
 """
 
 from __future__ import annotations
@@ -14,15 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
-from torch.overrides import TorchFunctionMode
 
 _FAST: ContextVar[bool] = ContextVar("initlab_fast_products", default=False)
 
@@ -53,27 +49,6 @@ def fast() -> Iterator[None]:
 
 def _takes(*tensors: Tensor) -> bool:
     return _FAST.get() and all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
-
-
-class FastLinear(TorchFunctionMode):
-    """Entered within `fast()`: `F.linear` of any module takes the fast routes too."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """Compute one operation of torch."""
-        if func is F.linear:
-            return linear(*args, **(kwargs or {}))
-        return func(*args, **(kwargs or {}))
-
-
-def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x Wᵀ + b, as `F.linear`: (…, k), (n, k) and (n,) → (…, n)."""
-    given = (input, weight) if bias is None else (input, weight, bias)
-    whole = weight.dim() == 2 and input.dim() > 1 and input.numel() > 0
-    if whole and _takes(*given) and all(type(t) in _PLAIN for t in given):
-        return _Linear.apply(input, weight, bias)
-    return F.linear(input, weight, bias)
 
 
 def batched(W: Tensor, h: Tensor) -> Tensor:
@@ -110,41 +85,13 @@ def _numpy(a: Tensor, b: Tensor) -> Tensor:
 
 
 @lru_cache
-def _has_onednn() -> bool:
+def has_onednn() -> bool:
     """Whether the product of oneDNN that torch keeps for its compiler is there."""
     try:
         one = torch.ones(1, 1)
         return float(torch.ops.mkldnn._linear_pointwise(one, one, None, "none", [], "")) == 1
     except (AttributeError, RuntimeError, TypeError):
         return False
-
-
-#: Tensors that are only numbers.
-_PLAIN = (Tensor, torch.nn.Parameter)
-
-
-class _Linear(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, W: Tensor, b: Tensor | None) -> Tensor:
-        ctx.save_for_backward(x, W)
-        if _has_onednn():
-            return torch.ops.mkldnn._linear_pointwise(x, W, b, "none", [], "")
-        out = _numpy(x.flatten(0, -2), W.mT)
-        if b is not None:
-            out += b.detach()
-        return out.view(*x.shape[:-1], len(W))
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, g: Tensor) -> tuple[Tensor | None, ...]:
-        x, W = ctx.saved_tensors
-        g = g.flatten(0, -2)
-        of_x, of_W, of_b = ctx.needs_input_grad
-        return (
-            _numpy(g, W).view(x.shape) if of_x else None,
-            _numpy(g.mT, x.flatten(0, -2)) if of_W else None,
-            g.sum(0) if of_b else None,
-        )
 
 
 class _Batched(torch.autograd.Function):
@@ -168,7 +115,7 @@ class _Shared(torch.autograd.Function):
     def forward(ctx: FunctionCtx, W: Tensor, x: Tensor) -> Tensor:
         ctx.save_for_backward(x)
         rows = W.detach().flatten(0, 1)
-        if _has_onednn():
+        if has_onednn():
             out = torch.ops.mkldnn._linear_pointwise(rows, x, None, "none", [], "")
         else:
             out = _numpy(rows, x.mT)

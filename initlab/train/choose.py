@@ -1,12 +1,12 @@
 """In which form the networks of a group are computed: known for models of this package, and found
 out for a user's.
 
-A user's module is computed one network after the other, all as one by `torch.func`, or as an MLP of
-this package if that is what it is; the linear layers of the first by torch's products or by this
-package's. Which is the fastest depends on the module, the machine and the size of a batch; and
-`torch.func` may give other numbers without a word. So all are tried, once on each machine, on a
-batch of the data: a way must give the module's own numbers, and be faster. What was found is kept
-in a file, so that the same networks are computed in the same way tomorrow.
+A user's module is computed one network after the other, as it is or by a recorded step; all as one
+by `torch.func`; or as an MLP of this package if that is what it is. Which is the fastest depends on
+the module, the machine and the size of a batch; and a way may give other numbers without a word. So
+all are tried, once on each machine, on a batch of the data: a way must give the module's own
+numbers, and be faster. What was found is kept in a file, so that the same networks are computed in
+the same way tomorrow.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from initlab.train.functional import FunctionalEnsemble
 from initlab.train.fused import FusedMLP, FusedNetwork
 from initlab.train.loss import Loss
 from initlab.train.memory_estimate import OWN
+from initlab.train.traced import TracedEnsemble
 from initlab.tree import apply, first, leaves, take
 
 #: Networks with which the forms are compared, and how often each is timed.
@@ -54,20 +55,22 @@ LONG = 0.3
 _FOUND: dict[str, Form] = {}
 #: How much faster networks computed as one must be.
 FASTER = 1.1
+#: How many times the fastest a recorded step may take: threads run it side by side, and Python not.
+TIE = 1.1
 
 
 class Way(StrEnum):
     """How a user's networks are computed."""
 
     APART = "apart"
-    APART_FAST = "apart, fast products"
     TOGETHER = "together"
+    TRACED = "traced"
     FUSED = "fused"
 
     @property
     def apart(self) -> bool:
         """Whether one network comes after the other."""
-        return self in (Way.APART, Way.APART_FAST)
+        return self in (Way.APART, Way.TRACED)
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,8 @@ def ensemble(
         if hooked or normalized(params):
             return ModuleEnsemble(model, params, noise, form.draws)
         # What computes a step by itself does so in float32.
-        way = Way.APART if form.way is Way.FUSED and precision == "bf16" else form.way
+        alone = form.way in (Way.FUSED, Way.TRACED) and precision == "bf16"
+        way = Way.APART if alone else form.way
         return _made(way, model, params, noise, form.draws)
     if hooked or isinstance(model, ModuleModel) or normalized(params):
         return ModuleEnsemble(model, params)
@@ -187,8 +191,10 @@ def _try(model: Network, params: Params, batch: Batch, loss: Loss) -> Form:
             ready: dict[Way, Ensemble] = {}
             expected: list[Tensor] = []
             for way in Way:
-                if draws and not way.apart:
+                if draws and way is not Way.APART:
                     continue
+                if way is Way.TRACED and device.type == "cuda":
+                    continue  # whose steps are captured whole
                 try:
                     made = _made(way, model, few, noise, draws)
                     given = _step(made, few_batch, loss)
@@ -201,8 +207,12 @@ def _try(model: Network, params: Params, batch: Batch, loss: Loss) -> Form:
                     ready[way] = made
             times = _times({w: _work(e, few_batch, loss) for w, e in ready.items()}, device)
             best = min(times, key=lambda way: times[way])
+            if times.get(Way.TRACED, inf) <= TIE * times[best]:
+                best = Way.TRACED
             faster = times[Way.APART] / times[best]
-            return Form(draws, best, faster) if faster >= FASTER else Form(draws, Way.APART, 1.0)
+            if best is Way.TRACED or faster >= FASTER:
+                return Form(draws, best, faster)
+            return Form(draws, Way.APART, 1.0)
     finally:
         torch.set_num_threads(threads)
 
@@ -251,8 +261,10 @@ def _made(
 ) -> Ensemble:
     if way is Way.FUSED:
         return FusedNetwork(model, params)
-    if way.apart:
-        return ModuleEnsemble(model, params, noise, draws, way is Way.APART_FAST)
+    if way is Way.APART:
+        return ModuleEnsemble(model, params, noise, draws)
+    if way is Way.TRACED:
+        return TracedEnsemble(model, params, noise)
     return FunctionalEnsemble(model, params, noise)
 
 
@@ -274,9 +286,13 @@ def _times(ways: Mapping[Any, Callable[[], object]], device: torch.device) -> di
 
 
 def _step(networks: Ensemble, batch: Batch, loss: Loss) -> list[Tensor]:
-    """Losses and gradients of two steps: the second sees the buffers that the first has moved."""
+    """Losses and gradients of two steps: the second sees the buffers that the first has moved, and
+    other inputs, by which numbers are told from those that a recorded step would keep.
+    """
     networks.gradients(batch, loss)
-    losses, grads = networks.gradients(batch, loss)
+    samples = 1 if batch.own_x else 0
+    x = apply(lambda t: t.roll(1, samples), batch.x)
+    losses, grads = networks.gradients(replace(batch, x=x), loss)
     shown = [losses, *grads, *networks.params().values()]
     x = apply(lambda t: t[0], batch.x) if batch.own_x else batch.x
     return [t.clone() for t in shown] + [networks.predict(x)]

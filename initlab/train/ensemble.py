@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from initlab.generator import drawing_from
-from initlab.models import AnyModel, Model, Network, Params, call, products
+from initlab.models import AnyModel, Model, Network, Params, call
 from initlab.reinit.normalize import NAME as NORMALIZED
 from initlab.reinit.normalize import restore
 from initlab.spec import seed_of
@@ -127,13 +127,11 @@ class ModuleEnsemble(Ensemble):
         params: Params,
         noise: Sequence[int] | None = None,
         draws: bool = True,
-        fast: bool = False,
     ) -> None:
         """Copies of `params`; buffers that are not among them start as the module's own.
 
         Where `noise` is given, what network r draws itself comes from seed `noise[r]`: the masks of
         its `nn.Dropout` modules and, if it `draws` from PyTorch's global generator, these numbers.
-        `fast` lets linear layers take the fast routes of `products`.
         """
         self.model = model
         device = next(iter(params.values())).device
@@ -152,7 +150,7 @@ class ModuleEnsemble(Ensemble):
             rest[name] = torch.stack(own) if isinstance(own, list) else own.clone()
         drawn = [Drawn(g) for g in generators_of(noise or (), device)]
         dropping = [seeded(m, source) for m, source in zip(modules, drawn, strict=False)]
-        self.step, self.draws, self.fast = 0, draws, fast
+        self.step, self.draws = 0, draws
         self.streams: list[Any] = []
         if device.type == "cuda":
             self.streams = [torch.cuda.Stream(device) for _ in range(STREAMS)]
@@ -172,7 +170,7 @@ class ModuleEnsemble(Ensemble):
 
     def bound(self) -> None:
         """Make the modules' parameters, gradients and buffers rows of the stacked tensors."""
-        self.state["theta"] = [_channels_last(t) for t in self.theta]
+        self.state["theta"] = [channels_last(t) for t in self.theta]
         self.grads = [torch.zeros_like(t) for t in self.theta]
         for row, module in enumerate(self.modules):
             own = dict(module.named_parameters())
@@ -195,7 +193,7 @@ class ModuleEnsemble(Ensemble):
 
     def copy(self) -> ModuleEnsemble:
         """See `Ensemble.copy`."""
-        return ModuleEnsemble(self.model, self.params(), self.state["noise"], self.draws, self.fast)
+        return ModuleEnsemble(self.model, self.params(), self.state["noise"], self.draws)
 
     def gradients(self, batch: Batch, loss: LossFn) -> tuple[Tensor, list[Tensor]]:
         """See `Ensemble.gradients`."""
@@ -203,7 +201,7 @@ class ModuleEnsemble(Ensemble):
         def value(row: int) -> Tensor:
             module = self.modules[row].train()
             x = row_of(batch.x, row) if batch.own_x else batch.x
-            with self._drawing(row), self._products():
+            with self._drawing(row):
                 out = logits(self.model, module, x)
             return loss(out.unsqueeze(0), batch.y[row : row + 1] if batch.own_y else batch.targets)
 
@@ -217,10 +215,6 @@ class ModuleEnsemble(Ensemble):
             losses.append(value(row))
             losses[-1].sum().backward()
         return torch.cat(losses).detach(), self.grads
-
-    def _products(self) -> Any:
-        """By what products linear layers are computed."""
-        return products.FastLinear() if self.fast else nullcontext()
 
     def _drawing(self, row: int) -> Any:
         """Let a network draw from its own seed, where it draws and has one."""
@@ -254,13 +248,12 @@ class ModuleEnsemble(Ensemble):
     def predict(self, x: Inputs, rows: Sequence[int] | None = None, own_x: bool = False) -> Tensor:
         """See `Ensemble.predict`."""
         chosen = range(len(self.modules)) if rows is None else rows
-        with self._products():
-            return torch.stack(
-                [
-                    logits(self.model, self.modules[r].eval(), row_of(x, r) if own_x else x)
-                    for r in chosen
-                ]
-            )
+        return torch.stack(
+            [
+                logits(self.model, self.modules[r].eval(), row_of(x, r) if own_x else x)
+                for r in chosen
+            ]
+        )
 
     def module(self, row: int) -> nn.Module:
         """One network itself, only to be read."""
@@ -288,7 +281,7 @@ def logits(model: AnyModel, module: nn.Module, x: Inputs) -> Tensor:
     return model.logits(out) if isinstance(model, Network) else out
 
 
-def _channels_last(t: Tensor) -> Tensor:
+def channels_last(t: Tensor) -> Tensor:
     """A copy whose rows, where they are kernels of images, have their channels last on the CPU."""
     if t.dim() != 5 or t.device.type == "cuda":  # where they are slower in float32
         return t.clone(memory_format=torch.contiguous_format)

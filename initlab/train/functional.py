@@ -84,16 +84,19 @@ class FunctionalEnsemble(Ensemble):
         own_x: bool,
         drawn: Sequence[Tensor] = (),
     ) -> Tensor:
-        named = {f"network.{n}": t for n, t in zip(self.names, theta, strict=True)}
-        held = {f"network.{n}": t for n, t in rest.items()}
-
-        def one(named: Params, held: Params, x: Inputs, drawn: tuple[Tensor, ...]) -> Tensor:
-            self.masks.ready = iter(drawn)
-            return functional_call(self.skeleton, ({**named}, {**held}), (x,))
-
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of operators that are computed one by one
-            return vmap(one, (0, 0, 0 if own_x else None, 0))(named, held, x, tuple(drawn))
+            all_at_once = vmap(self._output, (0, 0, 0 if own_x else None, 0))
+            return all_at_once(list(theta), rest, x, tuple(drawn))
+
+    def _output(
+        self, theta: Sequence[Tensor], rest: Params, x: Inputs, drawn: Sequence[Tensor] = ()
+    ) -> Tensor:
+        """Of one network, with its tensors."""
+        self.masks.ready = iter(drawn)
+        named = {f"network.{n}": t for n, t in zip(self.names, theta, strict=True)}
+        held = {f"network.{n}": t for n, t in rest.items()}
+        return functional_call(self.skeleton, (named, held), (x,))
 
     def gradients(self, batch: Batch, loss: LossFn) -> tuple[Tensor, list[Tensor]]:
         """See `Ensemble.gradients`."""

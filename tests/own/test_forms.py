@@ -83,7 +83,7 @@ def test_what_draws_is_computed_apart_and_known_by_the_number_of_threads(monkeyp
     params = start(network, 3)
     batch = Batch(torch.randn(8, 5), torch.arange(8) % 3)
     form = choose.found(network, params, batch, CrossEntropy())
-    assert form.draws and form.way.apart and not form.joint
+    assert form.draws and form.way is Way.APART and not form.joint
     monkeypatch.setattr(choose, "_joint", lambda *a: True)
     assert choose.found(network, params, batch, CrossEntropy(), threads=2).joint
     assert not choose.found(network, params, batch, CrossEntropy()).joint
