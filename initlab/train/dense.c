@@ -150,10 +150,23 @@ INLINE float loss_gradient(float *restrict z, const int64_t *y, int C, int B, fl
     return (float)loss / B; /* too large a sum is infinite, as it is in PyTorch */
 }
 
-/* Samples x[chosen] of `size` numbers each, one after the other. */
+/* Samples x[chosen] of `size` numbers each, one after the other. Those after next are asked for while
+   one is copied: they lie far apart. */
 INLINE void gather(float *out, const float *x, const int64_t *chosen, int count, int size)
 {
-    for (int j = 0; j < count; j++) memcpy(out + (size_t)j * size, x + (size_t)chosen[j] * size, size * sizeof *x);
+    enum { LINE = 16, AHEAD = 4 };
+    for (int j = 0; j < count; j++, out += size) {
+        const float *from = x + (size_t)chosen[j] * size;
+        const float *later = j + AHEAD < count ? x + (size_t)chosen[j + AHEAD] * size : from;
+        int i = 0;
+        for (; i + LINE <= size; i += LINE) {
+#ifdef __GNUC__
+            __builtin_prefetch(later + i);
+#endif
+            memcpy(out + i, from + i, LINE * sizeof *x);
+        }
+        memcpy(out + i, from + i, (size - i) * sizeof *x);
+    }
 }
 
 /* One step of all networks; 1 if a class is none of the head's, and then nothing has changed. Without `chosen`, x is the batch, (B, in) or (R, B, in); with it, x has
