@@ -66,6 +66,7 @@ class TracedEnsemble(FunctionalEnsemble):
 
     def gradients(self, batch: Batch, loss: LossFn) -> tuple[Tensor, list[Tensor]]:
         """See `Ensemble.gradients`; what it returns is overwritten by the next call."""
+        self.skeleton.train()
         drawn = self._masks(batch)
         found = []
         for row, (theta, rest, grads) in enumerate(self.own):
@@ -102,7 +103,6 @@ class TracedEnsemble(FunctionalEnsemble):
                 grad.copy_(of)
             return losses.detach()
 
-        self.skeleton.train()
         before = _attributes(self.skeleton)
         traced = make_fx(step, decomposition_table=_products())(*(t.clone() for t in leaves(given)))
         if _attributes(self.skeleton) != before:
