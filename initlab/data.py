@@ -83,7 +83,8 @@ class Data:
 
     `classes` keeps the samples of these classes, which become 0, 1, … in the order given; sizes
     then count what is kept. `side` averages images down to `side` × `side` pixels, before they are
-    scaled. `gain` is a factor on every scaled input.
+    scaled. `gain` is a factor on every scaled input. `subset` is the number of the permutation of
+    the training set: a subset with another number is drawn anew.
 
     `val` samples of the training set, those that come after the first `train`, are held back for
     validation: on them numbers are tuned and a moment of training is chosen. With `test` 0 the test
@@ -100,6 +101,7 @@ class Data:
     side: int | None = None
     gain: float = 1.0
     val: int = 0
+    subset: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what no set can give."""
@@ -136,6 +138,10 @@ class Data:
             )
         if not 0 < self.gain < float("inf"):
             raise ValueError(f"gain must be a finite number > 0, not {self.gain!r}")
+        if type(self.subset) is not int or not 0 <= self.subset < 2**32:
+            raise ValueError(
+                f"subset must be a whole number from 0 to 4,294,967,295, not {self.subset!r}"
+            )
         most = SIZES[self.name][0]
         if type(self.val) is not int or not 0 <= self.val <= most - (self.train or most):
             raise ValueError(
@@ -158,7 +164,7 @@ class Data:
         """
         if self.name not in packaged.SIZES:
             return self.name in ("digits", "gaussian")
-        if self.classes is not None or self.train is None:
+        if self.classes is not None or self.train is None or self.subset:
             return False
         return packaged.holds(self.name, self.train + self.val, self.test)
 
@@ -273,7 +279,7 @@ def _samples(data: Data) -> list[Arrays]:
         new[list(data.classes)] = np.arange(len(data.classes))
         train, test = (_kept(samples, new) for samples in (train, test))
     n = data.train
-    x, y = first(train, None if n is None else n + data.val, 0)
+    x, y = first(train, None if n is None else n + data.val, data.subset)
     n = len(y) if n is None else n
     return [(x[:n], y[:n]), first(test, data.test, 1), (x[n:], y[n:])]
 

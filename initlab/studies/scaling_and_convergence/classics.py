@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import pandas as pd
@@ -12,7 +13,13 @@ from initlab.data import Data
 from initlab.init.contract import Rule
 from initlab.models import ConvNet
 from initlab.studies.contract import Results
-from initlab.studies.scaling_and_convergence.ends import by_rule, fewer, summary, tuned
+from initlab.studies.scaling_and_convergence.ends import (
+    by_rule,
+    ends,
+    fewer,
+    summary,
+    tuned,
+)
 from initlab.studies.scaling_and_convergence.networks import HE, images, relu_net, trained
 from initlab.studies.scaling_and_convergence.settings import Settings
 from initlab.sweep import Run
@@ -24,6 +31,15 @@ TANH_RULES: dict[str, Rule] = {
     "N(0, 0.01²)": init.Normal(std=0.01),
 }
 GLOROT = init.GlorotNormal()
+#: Learning rates of the convolutional networks, and those that three seeds of each kind chose.
+CONV_RATES = (0.0003, 0.001, 0.003, 0.01, 0.03)
+CHOSEN = {
+    (22, HE.label): 0.003,
+    (22, GLOROT.label): 0.01,
+    (30, HE.label): 0.003,
+    (30, GLOROT.label): 0.01,
+}
+CONV_EPOCHS = 15
 
 
 @lru_cache
@@ -40,7 +56,7 @@ def tanh(s: Settings) -> list[Run]:
             target_train_loss=0.5,
             resolution=0.03,
         ),
-        seeds=s.more_seeds,
+        seeds=s.with_tuning(s.more_seeds),
     )
 
 
@@ -60,39 +76,49 @@ def small(s: Settings) -> Data:
     return images(s, s.samples, tests=360 if s.smoke else 500, side=4 if s.smoke else 7)
 
 
-@lru_cache
-def convolutions(s: Settings) -> list[Run]:
-    """Plain convolutional networks, without shortcut or normalization, from He and Xavier."""
+def _plain(s: Settings, d: int, rule: Rule, rates: Sequence[float], seeds: range) -> list[Run]:
+    """Plain convolutional networks, without shortcut or normalization."""
     data = small(s)
-    return [
-        run
-        for d in depths(s)
-        for run in trained(
-            s,
-            ConvNet(
-                (4 if s.smoke else 16,) * d,
-                input_shape=data.shape,  # type: ignore[arg-type]
-                outputs=10,
-            ),
-            [HE, GLOROT],
-            on=data,
-            optimizers=[SGD(lr=rate, momentum=0.9) for rate in (0.01, 0.03)],
-            budget=Budget(epochs=min(15, s.epochs), batch_size=32, target_test_accuracy=0.2),
-        )
-    ]
+    return trained(
+        s,
+        ConvNet((4 if s.smoke else 16,) * d, input_shape=data.shape, outputs=10),  # type: ignore[arg-type]
+        [rule],
+        on=data,
+        optimizers=[SGD(lr=rate, momentum=0.9) for rate in rates],
+        budget=Budget(epochs=min(CONV_EPOCHS, s.epochs), batch_size=32, target_test_accuracy=0.2),
+        seeds=seeds,
+    )
 
 
-def convolutions_by_rule(s: Settings) -> dict[tuple[int, str], list[Run]]:
-    """The same by depth and label of the rule."""
+@lru_cache
+def convolutions_tuned(s: Settings) -> dict[tuple[int, str], list[Run]]:
+    """By depth and rule, the trainings by which a rate is chosen."""
     return {
-        (d, rule.label): [
-            r
-            for r in convolutions(s)
-            if r.model.depth == d and r.init == rule  # type: ignore[union-attr]
-        ]
+        (d, rule.label): _plain(s, d, rule, CONV_RATES, s.tuning_seeds)
         for d in depths(s)
         for rule in (HE, GLOROT)
     }
+
+
+@lru_cache
+def convolutions(s: Settings) -> dict[tuple[int, str], list[Run]]:
+    """By depth and rule, the trainings that are judged, at the rate that was chosen."""
+    return {
+        (d, rule.label): _plain(s, d, rule, [CHOSEN.get((d, rule.label), 0.01)], s.more_seeds)
+        for d in depths(s)
+        for rule in (HE, GLOROT)
+    }
+
+
+def convolutions_rates(results: Results[Settings]) -> pd.DataFrame:
+    """Mean epochs to the start over the choosing seeds, by `depth`, `rule` and `rate`, and the
+    share that `started`.
+    """
+    rows = []
+    for (d, rule), cell in convolutions_tuned(results.settings).items():
+        by_rate = ends(results, cell).groupby("rate")[["epochs", "reached"]].mean()
+        rows.append(by_rate.reset_index().assign(depth=d, rule=rule))
+    return pd.concat(rows)
 
 
 def tanh_summary(results: Results[Settings]) -> pd.DataFrame:
@@ -102,14 +128,14 @@ def tanh_summary(results: Results[Settings]) -> pd.DataFrame:
 
 def convolutions_summary(results: Results[Settings]) -> pd.DataFrame:
     """Epochs of the convolutional networks by depth and rule."""
-    return summary(results, convolutions_by_rule(results.settings), ["depth", "rule"])
+    return summary(results, convolutions(results.settings), ["depth", "rule"])
 
 
 def estimates(results: Results[Settings]) -> dict[str, Estimate]:
     """Of the criteria of C-3 and C-4."""
     s = results.settings
     xavier, uniform, normal = tanh_by_rule(s).values()
-    cells = convolutions_by_rule(s)
+    cells = convolutions(s)
     shallow, deep = depths(s)
 
     def started(depth: int, rule: Rule) -> Estimate:

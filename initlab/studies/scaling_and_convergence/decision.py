@@ -58,7 +58,7 @@ def cases(s: Settings) -> Iterator[Case]:
         size = f"{runs[0].model.depth} layers"  # type: ignore[union-attr]
         yield Case(dense, size, a, "none", _named(runs, _gains(a).__getitem__), "C-12")
     for d in classics.depths(s):
-        convolutions = classics.convolutions_by_rule(s)
+        convolutions = classics.convolutions(s)
         starts = {rule: runs for (n, rule), runs in convolutions.items() if n == d}
         yield Case("plain convolutional", f"{d} layers", "ReLU", "none", starts, "C-4")
     trained = shortcuts.residual_trained(s)

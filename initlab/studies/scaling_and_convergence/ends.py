@@ -18,40 +18,55 @@ from initlab.studies.scaling_and_convergence.settings import Settings
 from initlab.sweep import Run
 
 _COLUMNS = ["epochs", "reached", "test_accuracy"]
+_BEST = ["best_test_accuracy", "best_val_accuracy"]
 
 
 @lru_cache(maxsize=4)
 def _table(results: Results[Settings]) -> pd.DataFrame:
     """One row per training of the chapter, by its key."""
-    rows = results.frame[results.frame.statistic.isin(_COLUMNS)]
+    rows = results.frame[results.frame.statistic.isin([*_COLUMNS, *_BEST])]
     return rows.pivot_table(index="key", columns="statistic", values="value", aggfunc="first")
 
 
-def ends(results: Results[Settings], runs: Sequence[Run]) -> pd.DataFrame:
+def ends(results: Results[Settings], runs: Sequence[Run], more: Sequence[str] = ()) -> pd.DataFrame:
     """Trainings, one row each, in the order of `runs`.
 
     Args:
         results: of the chapter.
         runs: trainings of it.
+        more: columns of trainings whose moment was selected on validation images.
 
     Returns:
         Columns `key`, `epochs` to the goal (the whole budget where it was not reached), `reached`
         (0 or 1), `test_accuracy`, `rate` and `seed`.
     """
-    frame = _table(results).loc[[key(run) for run in runs], _COLUMNS]
+    frame = _table(results).loc[[key(run) for run in runs], [*_COLUMNS, *more]]
     return frame.assign(
         rate=[run.optimizer.lr for run in runs], seed=[run.seed for run in runs]
     ).reset_index()
 
 
-def tuned(results: Results[Settings], runs: Sequence[Run]) -> pd.DataFrame:
-    """The trainings at the rate with the fewest mean epochs, in the order of their seeds.
+def chosen(results: Results[Settings], runs: Sequence[Run]) -> pd.Series:
+    """Mean epochs by rate, over the seeds that choose; the whole budget where a goal was missed."""
+    frame = ends(results, runs)
+    return frame[frame.seed.isin(results.settings.tuning_seeds)].groupby("rate").epochs.mean()
 
-    A run that has not reached its goal counts as the whole budget.
+
+def tuned(results: Results[Settings], runs: Sequence[Run]) -> pd.DataFrame:
+    """The trainings that are judged, in the order of their seeds, at the rate that others chose.
+
+    Where there is one rate alone it was chosen before.
     """
     frame = ends(results, runs)
-    best = frame.groupby("rate").epochs.mean().idxmin()
-    return frame[frame.rate == best].sort_values("seed")
+    one = frame.rate.nunique() == 1
+    best = frame.rate.iloc[0] if one else chosen(results, runs).idxmin()
+    judged = ~frame.seed.isin(results.settings.tuning_seeds)
+    return frame[judged & (frame.rate == best)].sort_values("seed")
+
+
+def quickest(results: Results[Settings], cells: Iterable[Sequence[Run]]) -> Sequence[Run]:
+    """Of several cells that with the fewest mean epochs at its best rate, by the choosing seeds."""
+    return min(cells, key=lambda cell: chosen(results, cell).min())
 
 
 def times(results: Results[Settings], runs: Sequence[Run]) -> np.ndarray:

@@ -37,13 +37,15 @@ def grid(settings: Settings) -> Grid:
     s = settings
     return {
         "by_depth": _flat(scale.by_depth(s)),
+        "far": _flat(scale.far(s)),
         "normed": scale.normed(s),
         "signal_nets": list(signal.runs(s).values()),
         "level_nets": list(signal.level(s).values()),
         "wide_nets": list(signal.wide(s).values()),
         "phase_nets": list(phase.runs(s).values()),
         "tanh_trained": classics.tanh(s),
-        "conv_trained": classics.convolutions(s),
+        "conv_tuned": _flat(classics.convolutions_tuned(s)),
+        "conv_trained": _flat(classics.convolutions(s)),
         "optimized": _flat(optimizers.runs(s)),
         "input_trained": _flat(inputs.runs(s)),
         "few_trained": _flat(little.runs(s)),
@@ -54,5 +56,5 @@ def grid(settings: Settings) -> Grid:
         "residual_nets": _flat(shortcuts.residual_drawn(s)),
         "dense_nets": _flat(shortcuts.dense_drawn(s)),
         "sized": _flat(size.runs(s)),
-        "part_trained": _flat(parts.runs(s)),
+        "part_trained": [*_flat(parts.runs(s)), *parts.as_usual(s)],
     }

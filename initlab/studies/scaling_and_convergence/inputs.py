@@ -9,17 +9,25 @@ import pandas as pd
 
 from initlab import claims, sweep
 from initlab.claims import Estimate
-from initlab.data import Data, Split, load
+from initlab.data import Data, load
 from initlab.models import MLP
 from initlab.studies.contract import Results
 from initlab.studies.scaling_and_convergence.ends import by_scale, tuned
-from initlab.studies.scaling_and_convergence.networks import images, relu_net, scaled, trained
+from initlab.studies.scaling_and_convergence.networks import (
+    images,
+    relu_net,
+    scaled,
+    sgd,
+    trained,
+)
 from initlab.studies.scaling_and_convergence.settings import Settings
 from initlab.sweep import Run
 from initlab.train import CrossEntropy
 
 #: The inputs from whose curve the others are predicted.
 REFERENCE = "pixels 0 to 1"
+#: Learning rates: inputs ten times as large ask for others.
+RATES = tuple(round(10 ** (k / 2), 7) for k in range(-10, 4))
 
 
 def data(s: Settings) -> dict[str, Data]:
@@ -37,21 +45,29 @@ def runs(s: Settings) -> dict[str, list[Run]]:
     """One hidden layer: scale × rate × seed, by the name of the inputs."""
     scales = [0.5, 1.0, 2.0] if s.smoke else [2.0**k for k in range(-3, 4)]
     return {
-        name: trained(s, relu_net(s, 1), map(scaled, scales), on=of) for name, of in data(s).items()
+        name: trained(
+            s,
+            relu_net(s, 1),
+            map(scaled, scales),
+            on=of,
+            optimizers=sgd(s.rates if s.smoke else RATES),
+        )
+        for name, of in data(s).items()
     }
 
 
-def loss_at_start(run: Run, split: Split) -> float:
-    """The loss before the first step, from the run's own weights.
+def at_start(run: Run) -> tuple[float, float]:
+    """Before the first step of a training, from its own weights on its own images.
 
-    Args:
-        run: a training.
-        split: the images of it, as `initlab.data.load` gives them.
+    Returns:
+        The root mean square of the images, and the loss.
     """
-    assert isinstance(run.model, MLP)
+    assert isinstance(run.model, MLP) and isinstance(run.data, Data)
+    split = load(run.data).train
     params = {name: t.unsqueeze(0) for name, t in sweep.initial(run).items()}
     logits = run.model.forward(params, split.x.flatten(1))
-    return float(CrossEntropy()(logits, split.y.unsqueeze(0)))
+    loss = CrossEntropy()(logits, split.y.unsqueeze(0))
+    return split.x.square().mean().sqrt().item(), float(loss)
 
 
 @lru_cache(maxsize=4)
@@ -63,14 +79,12 @@ def by_seed(results: Results[Settings]) -> pd.DataFrame:
         `reached`, and the `loss` before the first step.
     """
     rows = []
-    for name, of in data(results.settings).items():
-        split = load(of).train
-        rms = split.x.square().mean().sqrt().item()
+    for name in data(results.settings):
         for scale, cell in by_scale(runs(results.settings)[name]).items():
             # Weights do not depend on the rate: those of the first rate are those of all.
             first = {r.seed: r for r in reversed(cell) if r.optimizer == cell[0].optimizer}
             x = tuned(results, cell)[["seed", "epochs", "reached"]]
-            losses = [loss_at_start(first[i], split) for i in x.seed]
+            rms, losses = zip(*(at_start(first[i]) for i in x.seed), strict=True)
             rows.append(x.assign(inputs=name, scale=scale, rms=rms, loss=losses))
     return pd.concat(rows, ignore_index=True)
 
@@ -82,8 +96,8 @@ def frame(results: Results[Settings]) -> pd.DataFrame:
         Beside these `rms`, `epochs`, `reached`, `loss`, and two sizes in units of pixels from 0 to
         1: the `product` of scale and rms, and that of scale and the `root` of rms.
     """
-    means = by_seed(results).groupby(["inputs", "scale", "rms"], sort=False, as_index=False)
-    return with_sizes(means[["epochs", "reached", "loss"]].mean())
+    means = by_seed(results).groupby(["inputs", "scale"], sort=False, as_index=False)
+    return with_sizes(means[["rms", "epochs", "reached", "loss"]].mean())
 
 
 def with_sizes(means: pd.DataFrame) -> pd.DataFrame:

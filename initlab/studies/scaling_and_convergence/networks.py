@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from initlab import init
@@ -56,9 +57,14 @@ def sgd(rates: Iterable[float]) -> list[SGD]:
     return [SGD(lr=rate) for rate in rates]
 
 
-def started_at(s: Settings) -> Budget:
-    """The usual goal: a training loss of 1, located to 10 %."""
-    return Budget(epochs=s.epochs, batch_size=s.batch_size, target_train_loss=1.0, resolution=0.1)
+def started_at(s: Settings, epochs: int | None = None) -> Budget:
+    """The usual goal: a training loss of 1, located to 5 %, in the chapter's epochs or so many."""
+    return Budget(
+        epochs=s.epochs if epochs is None else epochs,
+        batch_size=s.batch_size,
+        target_train_loss=1.0,
+        resolution=0.05,
+    )
 
 
 def trained(
@@ -80,7 +86,8 @@ def trained(
         on: images; the chapter's if left out.
         optimizers: SGD at the chapter's rates if left out.
         budget: `started_at` if left out.
-        seeds: the chapter's if left out.
+        seeds: the chapter's, with those that choose a rate, if left out. A seed draws the weights,
+            the subset of images and the order of the batches.
 
     Returns:
         The runs, rule by rule, optimizer by optimizer.
@@ -90,12 +97,13 @@ def trained(
         Run(
             model,
             rule,
-            data=data,
+            data=replace(data, subset=i),
             seed=i,
+            order=i,
             optimizer=optimizer,
             budget=started_at(s) if budget is None else budget,
         )
         for rule in rules
         for optimizer in (sgd(s.rates) if optimizers is None else optimizers)
-        for i in (s.seeds if seeds is None else seeds)
+        for i in (s.with_tuning(s.seeds) if seeds is None else seeds)
     ]

@@ -11,19 +11,21 @@ from initlab import claims
 from initlab.claims import Estimate
 from initlab.init import At, Compose
 from initlab.init.compose import Layers
+from initlab.init.contract import Rule, Scheme
 from initlab.studies.contract import Results
-from initlab.studies.scaling_and_convergence.ends import by_scale, mean_with_ends, times, tuned
+from initlab.studies.scaling_and_convergence.ends import mean_with_ends, times, tuned
 from initlab.studies.scaling_and_convergence.networks import HE, relu_net, trained
-from initlab.studies.scaling_and_convergence.scale import by_depth
 from initlab.studies.scaling_and_convergence.settings import Settings
 from initlab.sweep import Run
 
 FIRST, MIDDLE, BETWEEN, LAST = "first", "one in the middle", "all between", "last"
+#: Two cells that saved epochs in the first edition, where they were picked from sixteen.
+SAVING = {"C-15c.first": (FIRST, 0.5), "C-15c.last": (LAST, 2.0)}
 
 
 def depth(s: Settings) -> int:
-    """Hidden layers: the second of the depths."""
-    return s.depths[min(1, len(s.depths) - 1)]
+    """Hidden layers: the third of the depths."""
+    return s.depths[min(2, len(s.depths) - 1)]
 
 
 def factors(s: Settings) -> tuple[float, ...]:
@@ -36,19 +38,26 @@ def runs(s: Settings) -> dict[tuple[str, float], list[Run]]:
     """Trainings by part and factor."""
     layers: dict[str, Layers] = {FIRST: 0, MIDDLE: depth(s) // 2, BETWEEN: (1, -1), LAST: "head"}
     return {
-        (name, factor): trained(
-            s, relu_net(s, depth(s)), [Compose(HE, (At(where, factor=factor),))]
-        )
+        (name, factor): _trained(s, Compose(HE, (At(where, factor=factor),)))
         for name, where in layers.items()
         for factor in factors(s)
     }
 
 
+@lru_cache
+def as_usual(s: Settings) -> list[Run]:
+    """The same with all layers at He's scale."""
+    return _trained(s, HE)
+
+
+def _trained(s: Settings, rule: Rule | Scheme) -> list[Run]:
+    return trained(s, relu_net(s, depth(s)), [rule], seeds=s.with_tuning(s.more_seeds))
+
+
 def lost(results: Results[Settings], part: str, factor: float) -> np.ndarray:
     """Octaves of epochs that a part off its scale costs, tuned, one per seed."""
     s = results.settings
-    as_usual = times(results, by_scale(by_depth(s)[depth(s)])[1.0])
-    return np.log2(times(results, runs(s)[part, factor]) / as_usual)
+    return np.log2(times(results, runs(s)[part, factor]) / times(results, as_usual(s)))
 
 
 def effect(results: Results[Settings], part: str) -> np.ndarray:
@@ -84,7 +93,10 @@ def estimates(results: Results[Settings]) -> dict[str, Estimate]:
     )
     return {
         "C-15a.first-last": claims.paired(first, last),
+        "C-15a.first-middle": claims.paired(first, middle),
+        "C-15a.middle-last": claims.paired(middle, last),
         "C-15b.first": claims.paired(between, first),
         "C-15b.middle": claims.paired(between, middle),
         "C-15b.last": claims.paired(between, last),
+        **{name: claims.mean(lost(results, *cell)) for name, cell in SAVING.items()},
     }

@@ -45,7 +45,7 @@ def runs(s: Settings) -> dict[tuple[float, float], Run]:
             bias=init.Normal(std=b),
             networks=max(4, s.networks // 5),
             measure=Correlation(start=START),
-            seed=s.seed,
+            seed=s.seeds.start,
         )
         for w in of_weights
         for b in of_biases

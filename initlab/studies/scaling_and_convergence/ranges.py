@@ -14,7 +14,7 @@ from initlab.sweep import Run
 
 
 def fewest(results: Results[Settings], runs: Sequence[Run]) -> tuple[np.ndarray, np.ndarray]:
-    """The fewest epochs at any rate.
+    """The fewest epochs at any rate, of each network that is judged.
 
     Args:
         results: of the chapter.
@@ -25,6 +25,7 @@ def fewest(results: Results[Settings], runs: Sequence[Run]) -> tuple[np.ndarray,
         goal was not reached at any rate.
     """
     frame = ends(results, runs).assign(scale=[round(factor_of(run), 4) for run in runs])
+    frame = frame[~frame.seed.isin(results.settings.tuning_seeds)]
     seen = frame.assign(epochs=frame.epochs.where(frame.reached > 0, inf))
     table = seen.groupby(["seed", "scale"]).epochs.min().unstack()
     scales = sorted(by_scale(runs))

@@ -6,6 +6,9 @@ from dataclasses import dataclass, replace
 
 from initlab import parameters
 
+#: The first edition's seeds lie below.
+FRESH = 1000
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(parameters.Settings):
@@ -13,14 +16,19 @@ class Settings(parameters.Settings):
 
     Args:
         dataset: name of the images, as `initlab.data.Data` knows it.
+        other_dataset: name of the other images of C-11, which are harder to tell apart.
         side: images are averaged to so many pixels a side.
         samples: training images, unless an experiment varies them.
-        octaves: scales of the weights, as log2 of the factor on He's standard deviation.
+        outputs: scales of the output, as log2 of its factor: that on the standard deviation of each
+            weight is its (depth + 1)-th root.
         rates: learning rates, tuned over for every cell.
         depths: hidden layers.
+        depth_epochs: after which a training is given up, for each of these depths: about four
+            times what He's rule needs.
         widths: units of a hidden layer; the last is that of the fully connected experiments.
-        runs: trainings per cell.
-        more_runs: the same, where differences are small (C-3, C-10).
+        tuning_runs: trainings per cell by which its rate is chosen.
+        runs: trainings per cell that are judged, on other seeds.
+        more_runs: the same, where a share is judged or differences are small.
         networks: networks drawn per cell where nothing is trained.
         signal_depth: layers of those.
         epochs: after which a training is given up.
@@ -28,14 +36,17 @@ class Settings(parameters.Settings):
     """
 
     dataset: str = "mnist"
+    other_dataset: str = "fashion_mnist"
     side: int = 14
     samples: int = 1024
-    octaves: tuple[float, ...] = (-3, -2, -1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1, 2, 3)
-    rates: tuple[float, ...] = (1e-4, 4.64e-4, 2.154e-3, 0.01, 0.046416, 0.215443, 1.0)
-    depths: tuple[int, ...] = (5, 10, 20, 40)
+    outputs: tuple[float, ...] = (-18, -13, -10, -8, -6, -4, -2, 0, 2, 4, 6, 8, 10, 13, 18)
+    rates: tuple[float, ...] = (2.154e-5, 1e-4, 4.64e-4, 2.154e-3, 0.01, 0.046416, 0.215443, 1.0)
+    depths: tuple[int, ...] = (3, 6, 12, 24)
+    depth_epochs: tuple[int, ...] = (4, 8, 18, 56)
     widths: tuple[int, ...] = (16, 32, 64)
-    runs: int = 5
-    more_runs: int = 10
+    tuning_runs: int = 3
+    runs: int = 10
+    more_runs: int = 20
     networks: int = 200
     signal_depth: int = 50
     epochs: int = 50
@@ -53,23 +64,31 @@ class Settings(parameters.Settings):
 
     @property
     def depth(self) -> int:
-        """The depth of C-1 and C-6: the third of the depths."""
-        return self.depths[min(2, len(self.depths) - 1)]
+        """The depth of C-1 and C-6: the greatest."""
+        return self.depths[-1]
+
+    def scales(self, depth: int) -> tuple[float, ...]:
+        """Factors on He's standard deviation for a network of so many hidden layers."""
+        return tuple(2.0 ** (k / (depth + 1)) for k in self.outputs)
 
     @property
-    def scales(self) -> tuple[float, ...]:
-        """Factors on He's standard deviation."""
-        return tuple(2.0**k for k in self.octaves)
+    def tuning_seeds(self) -> range:
+        """Of the trainings by which a rate is chosen."""
+        return range(self.seed + FRESH, self.seed + FRESH + self.tuning_runs)
 
     @property
     def seeds(self) -> range:
-        """Of the trainings of a cell."""
-        return range(self.seed, self.seed + self.runs)
+        """Of those that are judged."""
+        return range(self.tuning_seeds.stop, self.tuning_seeds.stop + self.runs)
 
     @property
     def more_seeds(self) -> range:
-        """The same, where differences are small."""
-        return range(self.seed, self.seed + self.more_runs)
+        """The same, where a share is judged or differences are small."""
+        return range(self.tuning_seeds.stop, self.tuning_seeds.stop + self.more_runs)
+
+    def with_tuning(self, seeds: range) -> range:
+        """These seeds, and before them those by which a rate is chosen."""
+        return range(self.tuning_seeds.start, seeds.stop)
 
 
 LAPTOP = Settings(preset="laptop")
@@ -78,12 +97,15 @@ PRESETS: dict[str, Settings] = {
         LAPTOP,
         preset="smoke",
         dataset="digits",
+        other_dataset="digits",
         side=4,
         samples=128,
-        octaves=(-1, 0, 1),
+        outputs=(-4, 0, 4),
         rates=(0.01, 0.1),
         depths=(2, 3),
+        depth_epochs=(2, 2),
         widths=(6, 8),
+        tuning_runs=1,
         runs=2,
         more_runs=2,
         networks=20,

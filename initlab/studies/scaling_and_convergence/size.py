@@ -16,8 +16,8 @@ from initlab.sweep import Run
 
 #: Half of He's variance.
 BAD = 2.0**-0.5
-#: Widths and depths in the registry.
-WIDTHS, DEPTHS = (16, 32, 64), (5, 10, 20)
+#: Widths and depths in the registry: the ends of C-14a and C-14b, and those of C-14c.
+WIDTHS, ENDS, DEPTHS = (16, 32, 64), (6, 24), (3, 6)
 
 
 @lru_cache
@@ -49,10 +49,10 @@ def estimates(results: Results[Settings]) -> dict[str, Estimate]:
     """Of the criteria of C-14."""
     s = results.settings
     cell = cells(s)
-    shallow, deep = s.depths[0], s.depths[-1]
+    shallow, deep = ENDS
     found = {}
     for w in WIDTHS:
-        known = w in s.widths
+        known = w in s.widths and {shallow, deep} <= set(s.depths)
         found[f"C-14a.{w}"] = (
             claims.restricted_difference(
                 times(results, cell[w, deep, False]),
