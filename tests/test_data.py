@@ -208,6 +208,15 @@ def test_a_small_subset_is_part_of_a_larger_one(small, large):
     assert torch.equal(a.train.x, b.train.x[:small]) and torch.equal(a.test.y, b.test.y[:small])
 
 
+def test_a_subset_with_another_number_is_drawn_anew_and_tests_stay():
+    a, b, again = (load(Data("digits", train=200, test=50, subset=k)) for k in (0, 7, 7))
+    assert not torch.equal(a.train.x, b.train.x)
+    assert torch.equal(a.test.x, b.test.x)
+    assert torch.equal(b.train.x, again.train.x)
+    assert not Data("mnist", train=100, test=10, subset=1).packaged
+    assert key(Data("digits", train=200)) == key(Data("digits", train=200, subset=0))
+
+
 def test_a_subset_of_full_size_is_the_whole_set_in_another_order():
     n, _ = SIZES["gaussian"]
     whole, shuffled = load("gaussian").train, load(Data("gaussian", train=n)).train
@@ -621,6 +630,7 @@ def test_gain_is_a_factor_on_every_scaled_input():
         ({"classes": (1, 2)}, "train and test must be given"),
         ({"side": 9}, "a whole number of pixels from 1 to 8"),
         ({"gain": 0.0}, "gain must be a finite number > 0, not 0.0"),
+        ({"subset": -1}, "subset must be a whole number from 0 to 4,294,967,295, not -1"),
         ({"val": 1}, "val must be a whole number of samples beside the first `train`"),
         ({"val": 300, "train": 1_300}, "within the 1,437 training samples"),
     ],
