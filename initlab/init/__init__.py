@@ -17,6 +17,7 @@ from initlab.init.plan import describe, plan
 from initlab.init.quotient import MetaInit, gradient_quotient
 from initlab.init.random import Constant, Normal, Ones, TruncatedNormal, Uniform, Zeros
 from initlab.init.residual import Fixup, ResidualScaling, ReZero, SkipInit, ZeroGamma
+from initlab.init.shaping import deep_kernel_shaping
 from initlab.init.starting import Start, initialize, initialize_, stacked
 from initlab.init.structured import Orthogonal
 from initlab.init.transformer import GPT2, DeepNorm, TFixup
@@ -167,6 +168,7 @@ __all__ = [
     "ZerO",
     "ZeroGamma",
     "Zeros",
+    "deep_kernel_shaping",
     "derivative_gain",
     "describe",
     "fans",

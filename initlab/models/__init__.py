@@ -14,7 +14,13 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from initlab.models.activations import ACTIVATIONS, Activation, activation
+from initlab.models.activations import (
+    ACTIVATIONS,
+    Activation,
+    AnyActivation,
+    Transformed,
+    activation,
+)
 from initlab.models.conv import ConvNet
 from initlab.models.densenet import DenseNet
 from initlab.models.mlp import MLP, LogisticRegression, ResidualBlock, ResidualMLP
@@ -54,6 +60,7 @@ __all__ = [
     "ACTIVATIONS",
     "MLP",
     "Activation",
+    "AnyActivation",
     "AnyModel",
     "ConvNet",
     "DenseNet",
@@ -69,6 +76,7 @@ __all__ = [
     "ResidualBlock",
     "ResidualMLP",
     "Tap",
+    "Transformed",
     "activation",
     "call",
     "parameter_count",

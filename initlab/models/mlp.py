@@ -7,7 +7,7 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
-from initlab.models.activations import Activation, activation, overwriting
+from initlab.models.activations import Activation, AnyActivation, activation, overwriting
 from initlab.models.blocks import Multiplier
 from initlab.models.stacked import (
     NORMALIZATIONS,
@@ -25,6 +25,7 @@ from initlab.spec import spec
 class MLP:
     """A fully connected network: hidden layers of the given `widths`, then a linear head.
 
+    The `activation` is one by name, or a `Transformed` one.
     `outputs=None` leaves the head out, so that the last hidden layer is the output. With `norm`
     "batch" every hidden layer is normalized before its activation. There are no running averages:
     a batch is normalized by itself when the network is evaluated, too.
@@ -33,7 +34,7 @@ class MLP:
     widths: tuple[int, ...]
     inputs: int = 784
     outputs: int | None = 10
-    activation: str = "relu"
+    activation: AnyActivation = "relu"
     bias: bool = True
     norm: str = "none"
 

@@ -38,6 +38,7 @@ class FusedMLP(StackedEnsemble):
     def __init__(self, model: MLP, params: Params) -> None:
         """Copies of `params`, (R, *shape) each."""
         layers = [f"layer{j}" for j in range(1, model.depth + 1)]
+        assert isinstance(model.activation, str)
         chain = Chain((*layers, "head"), model.activation)
         self._begin(model, params, chain)
 

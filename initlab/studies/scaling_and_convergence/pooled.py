@@ -1,9 +1,6 @@
-"""Estimates from what was recorded of many networks: moments, and the largest of several."""
+"""Estimates from what was recorded of many networks: their moments."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from math import nan
 
 from scipy import stats
 
@@ -28,24 +25,3 @@ def from_moments(value: float, error: float, n: int) -> Estimate:
         return value - reach, value + reach
 
     return Estimate(value, n, at)
-
-
-def largest_distance(estimates: Sequence[Estimate], target: float = 0.0) -> Estimate:
-    """The largest |estimate − target| of several, with Bonferroni's simultaneous interval.
-
-    Args:
-        estimates: one or more; they may depend on each other.
-        target: what they are compared with.
-    """
-    known = [e for e in estimates if e.value == e.value]
-    if not known:
-        return claims.unknown(nan)
-    value = max(abs(e.value - target) for e in known)
-
-    def at(error: float) -> Interval:
-        ends = [e.interval(error / len(known)) for e in known]
-        nearest = [max(low - target, target - high, 0.0) for low, high in ends]
-        farthest = [max(target - low, high - target) for low, high in ends]
-        return max(nearest), max(farthest)
-
-    return Estimate(value, min(e.n for e in known), at)

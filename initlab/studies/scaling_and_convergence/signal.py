@@ -1,8 +1,7 @@
-"""What the scale does to the signal of deep networks that are not trained: C-2."""
+"""What the scale does to the signal of deep networks that are not trained, beside theory: C-2."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
 from math import sqrt
 
@@ -10,15 +9,12 @@ import numpy as np
 import pandas as pd
 
 from initlab import init
-from initlab.claims import Estimate
-from initlab.init import At, Compose
 from initlab.init.contract import Rule
 from initlab.measure import Signal, meanfield
 from initlab.models import MLP
 from initlab.spec import key
 from initlab.studies.contract import Results
 from initlab.studies.scaling_and_convergence.networks import HE, gain
-from initlab.studies.scaling_and_convergence.pooled import from_moments, largest_distance
 from initlab.studies.scaling_and_convergence.settings import Settings
 from initlab.sweep import Run
 
@@ -31,8 +27,6 @@ RULES: dict[str, Rule] = {
     "LeCun": init.LecunNormal(),
     "PyTorch default": init.TorchDefault(),
 }
-#: Pairs whose gradients are off, drawn with wider layers, too.
-WIDE = (("gelu", "He"), ("sigmoid", "gain"), ("tanh", "Glorot"), ("selu", "gain"))
 #: Beyond this spread of M between networks, Var M/(E M)², two orders are not enough.
 SPREAD = 0.3
 
@@ -44,14 +38,10 @@ def width(s: Settings) -> int:
     return s.width if s.smoke else 100
 
 
-def net(s: Settings, activation: str, times: int = 1) -> MLP:
+def net(s: Settings, activation: str, times: int = 1, depth: int | None = None) -> MLP:
     """A deep network without a head, `times` as wide as usual."""
     n = times * width(s)
-    return MLP.constant(s.signal_depth, n, inputs=n, outputs=None, activation=activation)
-
-
-def _drawn(s: Settings, activation: str, rule) -> Run:
-    return Run(net(s, activation), rule, networks=s.networks, measure=Signal(), seed=s.seed)
+    return MLP.constant(depth or s.signal_depth, n, inputs=n, outputs=None, activation=activation)
 
 
 @lru_cache
@@ -59,24 +49,16 @@ def runs(s: Settings) -> dict[Pair, Run]:
     """The networks of every pair of activation and rule; "√2" is He's rule, "gain" its own."""
     named: dict[str, dict[str, Rule]] = {a: RULES | {"gain": gain(a)} for a in ACTIVATIONS}
     named |= {a: named.get(a, {}) | {"√2": HE, "gain": gain(a)} for a in OTHERS}
-    return {(a, n): _drawn(s, a, rule) for a, rules in named.items() for n, rule in rules.items()}
-
-
-@lru_cache
-def level(s: Settings) -> dict[str, Run]:
-    """With a first layer that gives the gain the variance that it is made for, q = 1."""
+    pairs = [(a, n, rule) for a, rules in named.items() for n, rule in rules.items()]
     return {
-        a: _drawn(s, a, Compose(gain(a), (At("first", factor=round(1 / init.gain(a), 9)),)))
-        for a in ACTIVATIONS
-    }
-
-
-@lru_cache
-def wide(s: Settings) -> dict[Pair, Run]:
-    """A quarter of the networks, four times the width."""
-    return {
-        pair: replace(runs(s)[pair], model=net(s, pair[0], 4), networks=s.networks // 4)
-        for pair in WIDE
+        (a, n): Run(
+            net(s, a),
+            rule,
+            networks=max(2, s.networks // 2),
+            measure=Signal(),
+            seed=s.seeds.start + i,
+        )
+        for i, (a, n, rule) in enumerate(pairs)
     }
 
 
@@ -112,8 +94,7 @@ def expected_ratios(name: str, variance: float, mean: float, mean_square: float)
 @lru_cache(maxsize=4)
 def _layers(results: Results[Settings]) -> pd.DataFrame:
     """All statistics of all networks by (key, layer)."""
-    s = results.settings
-    keys = {key(r) for r in (*runs(s).values(), *wide(s).values())}
+    keys = {key(r) for r in runs(results.settings).values()}
     rows = results.frame[results.frame.key.isin(keys)]
     return rows.pivot(index=["key", "layer"], columns="statistic", values="value")
 
@@ -130,10 +111,10 @@ def _ratios(results: Results[Settings], pair: Pair, run: Run) -> list[dict]:
     given the layer below.
     """
     at = layers_of(results, run)
-    n = run.model.widths[0]  # type: ignore[union-attr]
+    assert isinstance(run.model, MLP)
+    n, depth = run.model.widths[0], run.model.depth
     variance = run.init.variance(init.Fans(n, n)) * n  # type: ignore[union-attr]
     spread = at.forward_mean_square / at.forward_mean**2 - 1
-    depth = run.model.depth  # type: ignore[union-attr]
     layers = [j for j in range(1, depth + 1) if spread[j - 1] <= SPREAD]
     moments = [(at.forward_mean[j - 1], at.forward_mean_square[j - 1]) for j in layers]
     expected = np.array([expected_ratios(pair[0], variance, *m) for m in moments])
@@ -154,7 +135,6 @@ def _ratios(results: Results[Settings], pair: Pair, run: Run) -> list[dict]:
                 "measured": ratio.mean(),
                 "expected": expected[:, column].mean(),
                 "error": sqrt((error**2).sum()) / len(ratio),
-                "last": at[f"{way}_mean"].loc[depth if way == "forward" else 0],
             }
         )
     return rows
@@ -166,20 +146,10 @@ def ratios(results: Results[Settings]) -> pd.DataFrame:
 
     Returns:
         Columns `activation`, `rule`, `way`, `layers` that are compared, the ratio of the mean
-        square per layer `measured` and `expected`, the standard `error`, the mean square of the
-        `last` layer, and `z`, the deviation in standard errors.
+        square per layer `measured` and `expected`, and the standard `error`.
     """
     named = runs(results.settings)
-    rows = [row for pair, run in named.items() for row in _ratios(results, pair, run)]
-    frame = pd.DataFrame(rows)
-    return frame.assign(z=(frame.measured - frame.expected).abs() / frame.error)
-
-
-def of_c2(results: Results[Settings], way: str) -> pd.DataFrame:
-    """The 30 pairs of C-2, in one direction."""
-    frame = ratios(results)
-    chosen = frame.activation.isin(ACTIVATIONS) & (frame.rule != "√2") & (frame.way == way)
-    return frame[chosen]
+    return pd.DataFrame([row for pair, run in named.items() for row in _ratios(results, pair, run)])
 
 
 def forward_curves(results: Results[Settings], activation: str) -> pd.DataFrame:
@@ -190,50 +160,3 @@ def forward_curves(results: Results[Settings], activation: str) -> pd.DataFrame:
         at = layers_of(results, run).reset_index().assign(rule=rule)
         found.append(at[at.layer % max(1, results.settings.signal_depth // 10) == 0])
     return pd.concat(found)
-
-
-def wider(results: Results[Settings]) -> pd.DataFrame:
-    """Gradients at the usual width and at four times that: deviation from theory in percent."""
-    s = results.settings
-    rows = [
-        {"width": n, **row}
-        for n, nets in ((width(s), runs(s)), (4 * width(s), wide(s)))
-        for pair in wide(s)
-        for row in _ratios(results, pair, nets[pair])
-        if row["way"] == "backward"
-    ]
-    frame = pd.DataFrame(rows)
-    frame["off by, %"] = 100 * (frame.measured / frame.expected - 1)
-    frame["error, %"] = 100 * frame.error / frame.expected
-    return frame
-
-
-def ratio_estimate(row: pd.Series, n: int) -> Estimate:
-    """The measured ratio per layer of one row of `ratios`, over n networks."""
-    return from_moments(row.measured, row.error, n)
-
-
-def deviations(frame: pd.DataFrame, n: int) -> Estimate:
-    """The largest relative deviation from theory in rows of `ratios`, over n networks."""
-    return largest_distance(
-        [
-            from_moments(row.measured / row.expected - 1, row.error / row.expected, n)
-            for row in frame.itertuples()
-        ]
-    )
-
-
-def estimates(results: Results[Settings]) -> dict[str, Estimate]:
-    """Of the criteria of C-2."""
-    n = results.settings.networks
-    forward, backward = of_c2(results, "forward"), of_c2(results, "backward")
-    at = forward.set_index(["activation", "rule"])
-    found = {
-        "C-2a.relu-he": ratio_estimate(at.loc["relu", "He"], n),
-        "C-2b.tanh-xavier": ratio_estimate(at.loc["tanh", "Glorot"], n),
-    }
-    for a in ACTIVATIONS[1:]:
-        found[f"C-2c.{a}"] = ratio_estimate(at.loc[a, "gain"], n)
-    found["C-2d.forward"] = deviations(forward, n)
-    found["C-2e.backward"] = deviations(backward, n)
-    return found
