@@ -9,12 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from initlab import init
-from initlab.init import VarianceScaling
 from initlab.studies.contract import Results
 from initlab.studies.scaling_and_convergence import classics, gains, scale, shortcuts
 from initlab.studies.scaling_and_convergence.ends import by_rule, summary
-from initlab.studies.scaling_and_convergence.networks import gain
 from initlab.studies.scaling_and_convergence.settings import Settings
 from initlab.sweep import Run
 
@@ -41,11 +38,6 @@ def _named(runs: Sequence[Run], name: Callable[[Any], str]) -> dict[str, list[Ru
     return {name(rule): cell for rule, cell in by_rule(runs).items()}
 
 
-def _gains(activation: str) -> Mapping[Any, str]:
-    own = f"{init.gain(activation):.3g}/√n, its gain"
-    return {VarianceScaling(scale=2.0): "√2/√n", gain(activation): own}
-
-
 def cases(s: Settings) -> Iterator[Case]:
     """Every kind of network of the chapter, with the starts that were tried."""
     dense = "fully connected"
@@ -54,9 +46,8 @@ def cases(s: Settings) -> Iterator[Case]:
     normed = _named(scale.normed(s), times_he)
     yield Case(dense, f"{s.depth} layers", "ReLU", "BatchNorm", normed, "C-6")
     yield Case(dense, "5 layers", "tanh", "none", classics.tanh_by_rule(s), "C-3")
-    for a, runs in gains.runs(s).items():
-        size = f"{runs[0].model.depth} layers"  # type: ignore[union-attr]
-        yield Case(dense, size, a, "none", _named(runs, _gains(a).__getitem__), "C-12")
+    for a, starts in gains.starts(s).items():
+        yield Case(dense, f"{gains.depth(s)} layers", a, "none", starts, "C-12")
     for d in classics.depths(s):
         convolutions = classics.convolutions(s)
         starts = {rule: runs for (n, rule), runs in convolutions.items() if n == d}

@@ -7,9 +7,12 @@ from typing import Any
 
 from initlab.studies.contract import Grid
 from initlab.studies.scaling_and_convergence import (
+    best_rate,
     classics,
+    finite,
     gains,
     inputs,
+    level,
     little,
     optimizers,
     parts,
@@ -40,8 +43,8 @@ def grid(settings: Settings) -> Grid:
         "far": _flat(scale.far(s)),
         "normed": scale.normed(s),
         "signal_nets": list(signal.runs(s).values()),
-        "level_nets": list(signal.level(s).values()),
-        "wide_nets": list(signal.wide(s).values()),
+        "level_nets": level.runs(s),
+        "finite_nets": list(finite.runs(s).values()),
         "phase_nets": list(phase.runs(s).values()),
         "tanh_trained": classics.tanh(s),
         "conv_tuned": _flat(classics.convolutions_tuned(s)),
@@ -51,6 +54,8 @@ def grid(settings: Settings) -> Grid:
         "few_trained": _flat(little.runs(s)),
         "transferred": _flat(transfer.runs(s)),
         "gain_trained": _flat(gains.runs(s)),
+        "control_trained": _flat(gains.controls(s)),
+        "rate_trained": _flat(best_rate.runs(s)),
         "residual_trained": _flat(shortcuts.residual_trained(s)),
         "dense_trained": _flat(shortcuts.dense_trained(s)),
         "residual_nets": _flat(shortcuts.residual_drawn(s)),
