@@ -32,7 +32,7 @@ TANH_RULES: dict[str, Rule] = {
 }
 GLOROT = init.GlorotNormal()
 #: Learning rates of the convolutional networks, and those that three seeds of each kind chose.
-CONV_RATES = (0.0003, 0.001, 0.003, 0.01, 0.03)
+CONV_RATES = (0.0003, 0.001, 0.003, 0.0055, 0.01, 0.03)
 CHOSEN = {
     (22, HE.label): 0.003,
     (22, GLOROT.label): 0.01,
