@@ -47,9 +47,13 @@ def ends(results: Results[Settings], runs: Sequence[Run], more: Sequence[str] = 
 
 
 def chosen(results: Results[Settings], runs: Sequence[Run]) -> pd.Series:
-    """Mean epochs by rate, over the seeds that choose; the whole budget where a goal was missed."""
+    """Mean epochs by rate, over the seeds that choose; the whole budget where a goal was missed.
+
+    Where there are no such seeds, all choose.
+    """
     frame = ends(results, runs)
-    return frame[frame.seed.isin(results.settings.tuning_seeds)].groupby("rate").epochs.mean()
+    tunes = frame.seed.isin(results.settings.tuning_seeds)
+    return (frame[tunes] if tunes.any() else frame).groupby("rate").epochs.mean()
 
 
 def tuned(results: Results[Settings], runs: Sequence[Run]) -> pd.DataFrame:
