@@ -55,7 +55,6 @@ def runs(s: Settings) -> dict[tuple[str, int], list[Run]]:
             on=images(s, s.samples if s.smoke else 4 * s.samples),
             optimizers=rates,
             budget=Budget(epochs=epochs, batch_size=batch, target_train_loss=1.0, resolution=0.05),
-            seeds=s.with_tuning(s.more_seeds),
         )
         for batch, epochs in batches(s).items()
         for name, rates in optimizers(s).items()
