@@ -63,12 +63,14 @@ def test_the_seeds_that_choose_a_rate_do_not_judge(results):
     assert ends.factor_of(cell[0]) == 1
 
 
-def test_the_rates_of_convolutions_are_those_that_three_seeds_chose(results):
-    s = LAPTOP
-    for kind, cell in study.classics.convolutions_tuned(s).items():
-        [rate] = {run.optimizer.lr for run in study.classics.convolutions(s)[kind]}
-        means = ends.chosen(results, cell)
-        assert means[rate] == means.min(), kind
+def test_the_rate_of_convolutions_is_that_at_which_most_of_three_seeds_start(results):
+    rates = study.classics.convolutions_rates(results)
+    for kind, cell in rates.groupby(["depth", "rule"]):
+        at = cell.set_index("rate")
+        best = at[at.reached == at.reached.max()].epochs
+        assert best[study.classics.CHOSEN] == best.min(), kind
+        if at.reached.any():
+            assert at.index.min() < study.classics.CHOSEN < at.index.max()
 
 
 def cells(s):
@@ -83,7 +85,6 @@ def cells(s):
         yield from (((name, k), cell) for k, cell in ends.by_scale(runs).items())
     for of in (
         study.classics.tanh_by_rule(s),
-        study.classics.convolutions_tuned(s),
         study.shortcuts.residual_trained(s),
         study.shortcuts.dense_trained(s),
         study.size.cells(s),
