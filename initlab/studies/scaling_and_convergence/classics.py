@@ -32,7 +32,7 @@ TANH_RULES: dict[str, Rule] = {
 }
 GLOROT = init.GlorotNormal()
 #: Learning rates of the convolutional networks, and the one at which most of three networks start,
-#: of these that of the fewest epochs; from Xavier's rule none starts at any, and He's rate is taken.
+#: of these that of the fewest epochs; from Xavier's rule none starts at any, and it is He's.
 CONV_RATES = (0.0003, 0.001, 0.003, 0.0055, 0.01, 0.03)
 CHOSEN = 0.003
 CONV_EPOCHS = 15
@@ -107,8 +107,8 @@ def convolutions(s: Settings) -> dict[tuple[int, str], list[Run]]:
 
 
 def convolutions_rates(results: Results[Settings]) -> pd.DataFrame:
-    """Mean epochs to the start over the choosing seeds, by `depth`, `rule` and `rate`, and the
-    share that `started`.
+    """Of the choosing seeds, by `depth`, `rule` and `rate`: mean epochs to the start, and the share
+    that `reached` it.
     """
     rows = []
     for (d, rule), cell in convolutions_tuned(results.settings).items():
