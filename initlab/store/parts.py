@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-#: Of the files that this version writes. 1 had no `step`.
+#: Of the files that this version writes. 1 had no `step`. What a later version adds that this one
+#: can do without, it counts behind a point: 2.1 is read as 2.
 FORMAT = 2
 #: One row per measured value; what the run was and how it came about stands in every row.
 SCHEMA = pa.schema(
@@ -132,8 +133,9 @@ def once(tables: Iterable[pa.Table], seen: set[str]) -> Iterator[pa.Table]:
 
 
 def _check_format(part: Path, metadata: dict[bytes, bytes]) -> None:
-    written = int(metadata.get(b"initlab.format", b"1"))
-    if written > FORMAT:
+    written = metadata.get(b"initlab.format", b"1").decode(errors="replace")
+    major = written.partition(".")[0]
+    if not major.isdecimal() or int(major) > FORMAT:
         raise StoreError(
             f"{part} has format {written}, but this version of initlab knows formats up to "
             f"{FORMAT}. Update initlab or choose another folder with INITLAB_STORE."
