@@ -33,6 +33,8 @@ def site(tmp_path) -> Path:
     (folder / "index.html").write_text("<html><head></head>front</html>")
     (folder / "inner").mkdir()
     (folder / "inner" / "page.html").write_text("inner")
+    (folder / "book").mkdir()
+    (folder / "book" / "index.html").write_text("book")
     secrets = tmp_path / "secrets"
     secrets.mkdir()
     for name in ("secret.html", "index.html"):
@@ -48,6 +50,8 @@ ANSWERS = {
     "index.html": 200,
     "inner/page.html": 200,
     "here.html": 200,
+    "book/": 200,
+    "book": 301,
     "none.html": 404,
     "inner/": 404,
     "link.html": 404,
@@ -125,7 +129,7 @@ def test_the_site_is_served_without_what_links_lead_to(site):
     address = f"http://127.0.0.1:{port}/"
     with made("serve", address, SITE=str(site), PORT=str(port)):
         assert {path: status(address + path) for path in ANSWERS} == ANSWERS
-        assert status(address) == 200 and status(f"{address}inner") == 301
+        assert status(address) == 200
 
 
 def test_the_live_book_is_served_without_what_links_lead_to(site):
