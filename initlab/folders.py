@@ -54,6 +54,11 @@ def cache() -> Path:
     return found if found.is_absolute() else _temporary()
 
 
+def is_full(error: OSError) -> bool:
+    """Whether what the system says is that a disk is full, or a user's share of it."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def is_temporary(folder: Path) -> bool:
     """Whether a folder lies in the cache of a user without a home."""
     return hasattr(os, "getuid") and folder.is_relative_to(_place())

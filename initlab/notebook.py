@@ -20,6 +20,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from initlab import folders
 from initlab.parameters import (
     Parameter,
     ParameterError,
@@ -132,11 +133,19 @@ def _laid_down(source: str) -> Iterator[Path]:
     # papermill asks for a kernel even where it is told which to take.
     plain["metadata"].setdefault("kernelspec", {"name": KERNEL, "display_name": "Python 3"})
     plain["metadata"]["kernelspec"].setdefault("language", "python")
-    # Under a name of our own: papermill takes {braces} in a path for a template.
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "notebook.ipynb"
-        file.write_text(json.dumps(plain), encoding="utf8")
-        yield file
+    try:
+        # Under a name of our own: papermill takes {braces} in a path for a template.
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "notebook.ipynb"
+            file.write_text(json.dumps(plain), encoding="utf8")
+            yield file
+    except OSError as error:
+        if not folders.is_full(error):
+            raise
+        raise NotebookError(
+            f"cannot write {tempfile.gettempdir()}: {error.strerror}. Make room or choose another "
+            "place for temporary files with TMPDIR."
+        ) from None
 
 
 def parameters(source: str) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import shlex
@@ -217,6 +218,16 @@ def test_control_c_is_told_in_one_line(monkeypatch, capsys):
     monkeypatch.setattr(claims, "published", interrupted)
     assert main(["claims"]) == 130
     assert capsys.readouterr().err == "initlab: stopped; what was computed is stored\n"
+
+
+def test_a_full_disk_is_told_with_its_remedy(monkeypatch, capsys):
+    def full():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(claims, "published", full)
+    assert main(["claims"]) == 1
+    told = "initlab: No space left on device. Make room, or write to another disk\n"
+    assert capsys.readouterr().err == told
 
 
 def test_a_defect_is_not_hidden(monkeypatch):

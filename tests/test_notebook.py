@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -241,6 +242,16 @@ def test_saving_is_whole_or_not_at_all(tmp_path):
     notebook.save("new", tmp_path / "file")
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_text() == "new"
+
+
+def test_a_full_disk_of_temporary_files_is_told_with_its_remedy(tmp_path, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    source = tiny(tmp_path)
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(NotebookError, match=r"cannot write .*No space left.* room .* TMPDIR"):
+        run(source, tmp_path / "copy.ipynb", {})
 
 
 def test_without_papermill_there_is_a_sentence(monkeypatch, tmp_path):

@@ -260,6 +260,29 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch, when, us
     assert store.keys() == {"a", "b", "c"}
 
 
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [
+        (errno.ENOSPC, "Make room or choose another folder with INITLAB_STORE"),
+        (errno.EDQUOT, "Make room or choose another folder with INITLAB_STORE"),
+        (errno.EROFS, "Make it writable or choose another folder with INITLAB_STORE"),
+    ],
+)
+def test_a_remedy_is_one_for_what_is_wrong(tmp_path, monkeypatch, error, remedy):
+    """Wherever a store meets it: a result, a lease, and what a compaction locks."""
+    store = filled(tmp_path)
+    with store.leases() as leases:
+        monkeypatch.setattr(Path, "write_text", refuse(error))
+        with pytest.raises(StoreError, match=f"cannot lease runs .* is safe. {remedy}"):
+            leases.take(["d"])
+    monkeypatch.setattr(pq, "ParquetWriter", refuse(error))
+    with pytest.raises(StoreError, match=f"cannot write to .* is safe. {remedy}"):
+        store.add([("d", "{}", 0.0, ROWS)])
+    monkeypatch.setattr("initlab.store.compaction.FileLock", refuse(error))
+    with pytest.raises(StoreError, match=f"cannot compact .* is safe. {remedy}"):
+        store.compact()
+
+
 def test_summary_has_a_row_for_each_kind_of_run(tmp_path):
     store = Store(tmp_path)
     store.add([("a", MLP_RUN, 0.5, ROWS), ("b", MLP_RUN.replace("3}", "4}"), 1.5, ROWS)])

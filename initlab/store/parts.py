@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from initlab import folders
+
 #: Of the files that this version writes. 1 had no `step`. What a later version adds that this one
 #: can do without, it counts behind a point: 2.1 is read as 2.
 FORMAT = 2
@@ -42,6 +44,20 @@ T = TypeVar("T")
 
 class StoreError(Exception):
     """A store that cannot be used; the message says why and what to do."""
+
+
+def refused(what: str, error: OSError) -> StoreError:
+    """What is told when the system does not let something be written.
+
+    Args:
+        what: cannot be done, with the folder.
+        error: of the system.
+    """
+    remedy = "Make room" if folders.is_full(error) else "Make it writable"
+    return StoreError(
+        f"{what}: {error.strerror or error}. What was stored before is safe. {remedy} or choose "
+        "another folder with INITLAB_STORE."
+    )
 
 
 def listed(folder: Path) -> dict[Path, Stamp]:
@@ -193,7 +209,4 @@ def write(tables: Iterable[pa.Table], part: Path) -> None:
             temporary.unlink()
         if not isinstance(error, OSError):
             raise
-        raise StoreError(
-            f"cannot write to the store {part.parent}: {error.strerror or error}. What was stored "
-            "before is safe. Make room or choose another folder with INITLAB_STORE."
-        ) from error
+        raise refused(f"cannot write to the store {part.parent}", error) from error
