@@ -245,6 +245,8 @@ def execute(
             stopped = " ".join(f"{error.ename}: {error.evalue}".split())
         except CellTimeoutError:
             stopped = f"a cell took longer than {timeout} seconds; allow more with --timeout"
+            if timeout is None:
+                stopped = "what a cell has printed did not arrive; let it print less"
         except DeadKernelError:
             stopped = "its kernel was killed, most often for want of memory; ask for less at once"
         except NoSuchKernel:
