@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "initlab"
 LAYERS = [
     [
         "spec",
+        "folders",
         "files",
         "packaged",
         "generator",
