@@ -35,8 +35,8 @@ class Settings(parameters.Settings):
         batch_size: images of a batch.
     """
 
-    dataset: str = "mnist"
-    other_dataset: str = "fashion_mnist"
+    dataset: parameters.DataSet = "mnist"
+    other_dataset: parameters.DataSet = "fashion_mnist"
     side: int = 14
     samples: int = 1024
     outputs: tuple[float, ...] = (-18, -13, -10, -8, -6, -4, -2, 0, 2, 4, 6, 8, 10, 13, 18)
