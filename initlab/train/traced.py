@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from initlab.models import Network, Params
+from initlab.models import Network
 from initlab.models.products import has_onednn
 from initlab.spec import key
 from initlab.tensors import Inputs
@@ -54,46 +54,42 @@ class TracedEnsemble(FunctionalEnsemble):
         """Make room for gradients, and lists of each network's tensors."""
         self.state["theta"] = [channels_last(t) for t in self.theta]
         self.grads = [torch.zeros_like(t) for t in self.theta]
-        rest = self.state["rest"]
-        self.own: list[tuple[list[Tensor], Params, list[Tensor]]] = [
-            (
-                [t[row] for t in self.theta],
-                {name: t[row] for name, t in rest.items()},
-                [g[row] for g in self.grads],
-            )
-            for row in range(self.count)
-        ]
+        self.programs: dict[tuple[object, ...], Program] = {}
+        stacked = (self.theta, self.state["rest"], self.grads)
+        self.trees = [row_of(stacked, row) for row in range(self.count)]
+        self.own = [list(leaves(tree)) for tree in self.trees]
 
     def gradients(self, batch: Batch, loss: LossFn) -> tuple[Tensor, list[Tensor]]:
         """See `Ensemble.gradients`; what it returns is overwritten by the next call."""
         self.skeleton.train()
         drawn = self._masks(batch)
-        found = []
-        for row, (theta, rest, grads) in enumerate(self.own):
-            given = (
-                theta,
-                rest,
+        given = [
+            (
                 row_of(batch.x, row) if batch.own_x else batch.x,
                 batch.y[row : row + 1] if batch.own_y else batch.targets,
                 [t[row] for t in drawn],
-                grads,
             )
-            found.append(self._program(loss, given)(*leaves(given)))
-        return torch.cat(found), self.grads
+            for row in range(self.count)
+        ]
+        program = self._program(loss, given[0])
+        losses = [program(*own, *leaves(g)) for own, g in zip(self.own, given, strict=True)]
+        return torch.cat(losses), self.grads
 
     def _program(self, loss: LossFn, given: tuple[Any, ...]) -> Program:
-        """The recorded step of tensors like these."""
-        shapes = tuple((t.shape, t.dtype) for t in leaves(given))
-        name = (key(self.model), str(loss), shapes)
-        if name not in _PROGRAMS:
+        """The recorded step on inputs, targets and masks like those of one network."""
+        like = (str(loss), *((t.shape, t.dtype) for t in leaves(given)))
+        if like not in self.programs:
+            of_these = tuple((t.shape, t.dtype) for t in self.own[0])
+            name = (key(self.model), of_these, like)
             with _RECORDING:
                 if name not in _PROGRAMS:
-                    _PROGRAMS[name] = self._recorded(loss, given)
-        return _PROGRAMS[name]
+                    _PROGRAMS[name] = self._recorded(loss, (*self.trees[0], *given))
+            self.programs[like] = _PROGRAMS[name]
+        return self.programs[like]
 
     def _recorded(self, loss: LossFn, given: tuple[Any, ...]) -> Program:
         def step(*tensors: Tensor) -> Tensor:
-            theta, rest, x, y, drawn, grads = filled(given, tensors)
+            theta, rest, grads, x, y, drawn = filled(given, tensors)
             trained = [t.detach().requires_grad_() for t in theta]
             losses = loss(self._output(trained, rest, x, drawn).unsqueeze(0), y)
             found = torch.autograd.grad(
@@ -115,7 +111,7 @@ class TracedEnsemble(FunctionalEnsemble):
         self.skeleton.eval()
         outputs = []
         for row in range(self.count) if rows is None else rows:
-            theta, rest, _ = self.own[row]
+            theta, rest, _ = self.trees[row]
             outputs.append(self._output(theta, rest, row_of(x, row) if own_x else x))
         return torch.stack(outputs)
 
