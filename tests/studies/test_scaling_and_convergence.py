@@ -106,10 +106,11 @@ def test_the_best_rate_of_every_cell_that_trains_is_inside_its_grid(results):
     assert seen > 150
 
 
-def test_the_rates_of_little_data_are_inside_their_grid(results):
-    rates = study.little.RATES
-    for name, x in study.little.cells(results).items():
-        assert rates[0] < x.rate.iloc[0] < rates[-1], name
+@pytest.mark.parametrize("learned", [True, False])
+def test_the_rates_of_little_data_are_inside_their_grid(results, learned):
+    for (n, scale), x in study.little.cells(results, learned).items():
+        rates = study.little.rates(LAPTOP, n)
+        assert rates[0] < x.rate.iloc[0] < rates[-1], (n, scale)
 
 
 def test_an_estimate_for_every_criterion(estimates):
