@@ -2,6 +2,9 @@
 PYTHON ?= python3
 PRESET ?= laptop
 PORT ?= 8000
+SITE ?= _build/html
+# Of Jupyter, for `make lab` and `make live`.
+OPTIONS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,6 +19,10 @@ NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 # Pages of the book that compute what they show: they have no presets.
 PAGES := $(sort $(wildcard book/*.ipynb))
 
+# Jupyter asks for it where one is root, as in a container. Both listen on this machine alone, behind
+# a token.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+
 # npm is the machine's where it has one, else the one that the environment brings.
 export PATH := $(PATH):$(CURDIR)/$(BIN)
 
@@ -25,7 +32,8 @@ export PATH := $(PATH):$(CURDIR)/$(BIN)
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
-	@echo "  PRESET=smoke|laptop|paper and PYTHON=python3.x may be given with each."
+	@echo "  PRESET=smoke|laptop|paper and PYTHON=python3.x may be given with each, PORT=8000 with serve"
+	@echo "  and live, and OPTIONS=--… of Jupyter with lab and live."
 
 env: $(ENVIRONMENT) ## The pinned environment in .venv
 
@@ -72,14 +80,14 @@ lowest: $(RUNNER) ## The same with the lowest versions that pyproject.toml allow
 	VERSIONS=lowest $(RUN_FRESH)
 
 lab: $(ENVIRONMENT) ## JupyterLab on the notebooks
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/jupyter lab notebooks --ip=127.0.0.1 $(AS_ROOT) $(OPTIONS)
 
 serve: ## Look at the built site on this machine
-	@test -f _build/html/index.html || { echo "There is no site yet: make book"; exit 1; }
-	$(PYTHON) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+	@test -f $(SITE)/index.html || { echo "There is no site yet: make book"; exit 1; }
+	$(PYTHON) book/serve.py $(SITE) $(PORT)
 
 live: $(ENVIRONMENT) ## The built book with a kernel behind it: its cells can be edited and run
-	$(BIN)/python -m initlab live --port $(PORT) $(OPTIONS)
+	$(BIN)/python -m initlab live --port $(PORT) --site $(SITE) -- $(AS_ROOT) $(OPTIONS)
 
 bench: $(PEERS) ## Measure speed against what one would use instead
 	$(BIN)/python -m benchmarks

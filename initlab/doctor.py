@@ -8,7 +8,7 @@ import shutil
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from initlab import files
+from initlab import files, folders
 
 #: Packages whose versions are told.
 PACKAGES = (
@@ -29,6 +29,8 @@ EXTRAS = {
     "jax": ("benchmarks beside JAX", "pip install jax"),
 }
 GB = 1e9
+#: What the laptop preset of a chapter takes on two cores, at most, if nothing is recorded.
+ANEW = "two and a half hours"
 
 
 def examine() -> dict[str, Any]:
@@ -103,6 +105,7 @@ def _store() -> dict[str, Any]:
         "files": len(parts),
         "megabytes": round(sum(p.stat().st_size for p in parts) / 1e6, 2),
         "writable": above.is_dir() and os.access(above, os.W_OK),
+        "temporary": folders.is_temporary(store.folder),
     }
 
 
@@ -117,7 +120,7 @@ def advice(found: dict[str, Any]) -> list[str]:
         lines.append(f"no GPU can be used: the paper preset takes days; keep to laptop{gpu}")
     if found["cores"] < 4:
         lines.append(
-            f"{found['cores']} cores: a chapter computed anew takes up to an hour; keep to "
+            f"{found['cores']} cores: a chapter computed anew takes up to {ANEW}; keep to "
             "recorded results, or use more cores or a cluster (batch --engine ray)"
         )
     if found["memory_gb"] is not None and found["memory_gb"] < 4:
@@ -136,7 +139,10 @@ def advice(found: dict[str, Any]) -> list[str]:
             f"slower; {remedy}"
         )
     for name, state in found["data"].items():
-        if state in (files.MISSING, files.PARTIAL):
+        if name in files.BY_HAND:
+            if state == files.PARTIAL:
+                lines.append(f"{name} is {state}: {files.unpacked(name)}")
+        elif state in (files.MISSING, files.PARTIAL):
             lines.append(f"{name} is {state}: python -m initlab data fetch {name}")
         elif state == files.DAMAGED:
             lines.append(f"{name} is damaged: python -m initlab data check {name}")
@@ -144,6 +150,11 @@ def advice(found: dict[str, Any]) -> list[str]:
         lines.append(
             f"the store {found['store']['folder']} cannot be written: results would be lost; "
             "choose another folder with INITLAB_STORE"
+        )
+    if found["store"]["temporary"]:
+        lines.append(
+            f"this user has no home: results lie among the temporary files, in "
+            f"{found['store']['folder']}; choose a folder that stays with INITLAB_STORE"
         )
     if found["store"]["files"] > 1000:
         lines.append(

@@ -10,6 +10,7 @@ from queue import Empty
 from typing import Any
 
 from nbclient.util import run_sync
+from nbformat import NotebookNode
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import Engine, NotebookExecutionManager, papermill_engines
 from papermill.log import logger
@@ -24,14 +25,64 @@ LONGEST = 90
 ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 #: Seconds in which a kernel that has answered comes to rest.
 PATIENCE = 5
+#: Seconds in which all that a cell has printed arrives, once it has ended.
+ARRIVAL = 600
+#: What a kernel runs when it starts: it keeps what it sends until that is taken. By default it
+#: throws away what comes after a thousand messages, and a flushed line is a message.
+KEEP_ALL = (
+    "(lambda thread: thread and thread.schedule(lambda: setattr(thread.socket, 'sndhwm', 0)))"
+    "(getattr(get_ipython().kernel, 'iopub_thread', None))"
+)
 
 
 class Client(PapermillNotebookClient):
-    """papermill's own client, but that it ends its kernel when that is idle.
+    """papermill's own client, but that it ends its kernel when that is idle, and takes all it says.
 
     A kernel is interrupted before it is told to end. Between its last answer and its rest it would
     take that for Ctrl-C, and say so.
     """
+
+    def __init__(self, manager: NotebookExecutionManager, **options: Any) -> None:
+        """See `PapermillNotebookClient`."""
+        keep = f"--IPKernelApp.exec_lines={KEEP_ALL}"
+        super().__init__(manager, iopub_timeout=ARRIVAL, extra_arguments=[keep], **options)
+        self._pieces: list[str] = []
+
+    def output(
+        self, outs: list[NotebookNode], msg: dict[str, Any], display_id: str | None, index: int
+    ) -> NotebookNode | None:
+        """See `nbclient.NotebookClient`; but what continues a text is no output of its own.
+
+        A cell may flush 300,000 lines. A check of each and a copy with as many outputs take
+        minutes.
+        """
+        content, last = msg["content"], outs[-1] if outs else {}
+        continues = msg["msg_type"] == last.get("output_type") == "stream"
+        hooked = self.output_hook_stack[msg["parent_header"].get("msg_id")]
+        if (
+            continues
+            and content["name"] == last["name"]
+            and not (hooked or self.clear_before_next_output)
+        ):
+            self._pieces.append(content["text"])
+            return None
+        self._join(outs)
+        return super().output(outs, msg, display_id, index)
+
+    def _join(self, outs: list[NotebookNode]) -> None:
+        """Put what has continued the last text of a cell into it."""
+        if self._pieces and outs:
+            outs[-1]["text"] = "".join([outs[-1]["text"], *self._pieces])
+        self._pieces.clear()
+
+    async def async_execute_cell(self, cell: NotebookNode, *where: Any, **options: Any) -> Any:
+        """See `nbclient.NotebookClient`."""
+        try:
+            return await super().async_execute_cell(cell, *where, **options)
+        finally:
+            self._join(cell.get("outputs", []))
+
+    execute_cell = run_sync(async_execute_cell)
 
     def set_widgets_metadata(self) -> None:
         """Wait for the kernel's rest: this is what comes before its end."""

@@ -13,14 +13,11 @@ import socket
 import tempfile
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib.metadata import version
 from math import prod
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
-from initlab import packaged
+from initlab import folders, packaged
 
 # Files of the MNIST family: shape of what they hold, and the md5 of the file as torchvision
 # unpacks it (torchvision itself knows only the md5s of the packed files): MNIST, Fashion-MNIST.
@@ -122,10 +119,7 @@ class DataError(Exception):
 
 def root() -> Path:
     """The torchvision root: `INITLAB_DATA`, or `data` in the platform's cache folder."""
-    chosen = os.environ.get("INITLAB_DATA")
-    if chosen:
-        return Path(chosen).expanduser().absolute()
-    return Path(platformdirs.user_cache_dir("initlab")) / "data"
+    return folders.named("INITLAB_DATA", "data")
 
 
 def torchvision_remedy() -> str:
@@ -133,6 +127,8 @@ def torchvision_remedy() -> str:
 
     Alone, `pip install torchvision` takes the newest one, which brings a torch of its own.
     """
+    from importlib.metadata import version  # slow, and not for the help of every command
+
     return f"pip install torchvision torch=={version('torch').partition('+')[0]}"
 
 
@@ -258,6 +254,15 @@ def _packed(name: str, here: Path) -> dict[Path, str | None]:
     return {path: _fault(path, None, md5) for path, md5 in md5s.items() if os.path.lexists(path)}
 
 
+def unpacked(name: str) -> str:
+    """How a set comes that a user puts there, as a sentence."""
+    folder, parts = BY_HAND[name]
+    return (
+        f"It is never downloaded: unpack {folder} there yourself, or point the variable "
+        f"INITLAB_DATA to a folder that has it ({folder}/ with {', '.join(parts)})."
+    )
+
+
 def ensure(name: str, here: Path) -> None:
     """Have the right files of a set under `here`, or raise `DataError`."""
     if name in BY_HAND:
@@ -266,8 +271,7 @@ def ensure(name: str, here: Path) -> None:
         if lacking:
             raise DataError(
                 f"cannot load {name} from {here / folder}: missing: {', '.join(lacking)}. "
-                f"It is never downloaded: unpack {folder} there yourself, or point the variable "
-                f"INITLAB_DATA to a folder that has it ({folder}/ with {', '.join(parts)})."
+                f"{unpacked(name)}"
             )
         return
     missing, wrong = _faults(name, here)

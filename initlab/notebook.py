@@ -15,15 +15,28 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from initlab.parameters import ParameterError, assigned, check_names, check_preset
+from initlab import folders
+from initlab.parameters import (
+    Parameter,
+    ParameterError,
+    assigned,
+    check_names,
+    check_values,
+    common,
+    schema,
+)
 from initlab.progress import Tell, silent, telling
 
 KERNEL = "python3"
 #: What is said where papermill is missing, or YAML, which it brings.
 NO_PAPERMILL = "notebooks are run by papermill, which is not installed: pip install 'initlab[book]'"
+#: How a chapter's notebook names its study.
+_STUDY = re.compile(r"^from initlab\.studies import (\w+) as study$", re.MULTILINE)
 
 
 class NotebookError(Exception):
@@ -120,11 +133,19 @@ def _laid_down(source: str) -> Iterator[Path]:
     # papermill asks for a kernel even where it is told which to take.
     plain["metadata"].setdefault("kernelspec", {"name": KERNEL, "display_name": "Python 3"})
     plain["metadata"]["kernelspec"].setdefault("language", "python")
-    # Under a name of our own: papermill takes {braces} in a path for a template.
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "notebook.ipynb"
-        file.write_text(json.dumps(plain), encoding="utf8")
-        yield file
+    try:
+        # Under a name of our own: papermill takes {braces} in a path for a template.
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "notebook.ipynb"
+            file.write_text(json.dumps(plain), encoding="utf8")
+            yield file
+    except OSError as error:
+        if not folders.is_full(error):
+            raise
+        raise NotebookError(
+            f"cannot write {tempfile.gettempdir()}: {error.strerror}. Make room or choose another "
+            "place for temporary files with TMPDIR."
+        ) from None
 
 
 def parameters(source: str) -> set[str]:
@@ -145,10 +166,34 @@ def parameters(source: str) -> set[str]:
         ) from None
 
 
-def check(source: str, given: Mapping[str, Any]) -> None:
-    """Raise `ParameterError` for parameters and presets that the notebook does not take."""
-    check_names(set(given), parameters(source))
-    check_preset(given.get("preset", "laptop"))
+def schema_of(source: str) -> Mapping[str, Parameter]:
+    """What is known of a notebook's parameters: of a chapter's all, else those of every chapter."""
+    code = ("".join(c["source"]) for c in json.loads(source)["cells"] if c["cell_type"] == "code")
+    study = _STUDY.search("\n".join(code))
+    return common() if study is None else _of_study(study[1])
+
+
+@cache
+def _of_study(name: str) -> Mapping[str, Parameter]:
+    try:
+        return schema(import_module(f"initlab.studies.{name}").PRESETS)
+    except ImportError:  # the notebook itself will say so
+        return common()
+
+
+def check(source: str, *given: Mapping[str, Any]) -> None:
+    """Raise `ParameterError` for parameters, and values of them, that the notebook does not take.
+
+    Args:
+        source: its text.
+        *given: parameters by name, of one run each.
+    """
+    names = {name for one in given for name in one}
+    check_names(names, parameters(source))
+    # A chapter's own parameters are known to its study, which brings torch.
+    known = common() if names <= common().keys() else schema_of(source)
+    for one in given:
+        check_values(one, known)
 
 
 def _papermill() -> Any:
@@ -200,6 +245,8 @@ def execute(
             stopped = " ".join(f"{error.ename}: {error.evalue}".split())
         except CellTimeoutError:
             stopped = f"a cell took longer than {timeout} seconds; allow more with --timeout"
+            if timeout is None:
+                stopped = "what a cell has printed did not arrive; let it print less"
         except DeadKernelError:
             stopped = "its kernel was killed, most often for want of memory; ask for less at once"
         except NoSuchKernel:

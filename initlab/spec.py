@@ -193,12 +193,48 @@ def _said(value: Any) -> Iterator[tuple[str, Any]]:
         here = getattr(value, field.name)
         if isinstance(here, int) and field.type == "float":
             here = float(here)  # HeNormal(scale=4) and HeNormal(scale=4.0) are one value
-        if field.default_factory is not dataclasses.MISSING:
-            default = field.default_factory()
-        else:
-            default = field.default
+        default = _default(field)
         if default is dataclasses.MISSING or here != default:
             yield field.name, here
+
+
+def _default(field: dataclasses.Field) -> Any:
+    """The default of a field, or `MISSING`."""
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return field.default
+
+
+def completed(plain: Any) -> Any:
+    """A spec as JSON types with its fields at their default, as `to_plain` leaves them out.
+
+    Args:
+        plain: of a spec, or of anything in one. Of a type that this version does not know nothing
+            is added.
+
+    >>> from initlab.init import HeNormal
+    >>> completed(to_plain(HeNormal(scale=4.0)))["scale"], completed(to_plain(HeNormal()))["mode"]
+    (4.0, 'fan_in')
+    """
+    if isinstance(plain, list):
+        return [completed(value) for value in plain]
+    if not isinstance(plain, dict):
+        return plain
+    cls: Any = _TYPES.get(plain.get("type", ""))
+    given = {getattr(cls, "_renamed", {}).get(name, name): value for name, value in plain.items()}
+    defaults = {} if cls is None else _defaults(cls)
+    return defaults | {name: completed(value) for name, value in given.items()}
+
+
+@cache
+def _defaults(cls: type) -> dict[str, Any]:
+    """The fields of a spec that have a default, as JSON types."""
+    found = {}
+    for field in _fields(cls):
+        default = _default(field)
+        if field.compare and default is not dataclasses.MISSING:
+            found[field.name] = completed(to_plain(default))
+    return found
 
 
 def from_plain(plain: Any) -> Any:

@@ -272,7 +272,11 @@ PYTHON = {
     # parameters
     "chapter": (lambda: read({}, PRESETS), ParameterError, "has no preset, device, seed, engine"),
     "its preset": (lambda: read({**GIVEN, "preset": "huge"}, PRESETS), ParameterError, "'huge'"),
-    "its engine": (lambda: read({**GIVEN, "engine": "x"}, PRESETS), ParameterError, "choose local"),
+    "its engine": (
+        lambda: read({**GIVEN, "engine": "x"}, PRESETS),
+        ParameterError,
+        "choose one of local, ray",
+    ),
     "its device": (
         lambda: read({**GIVEN, "device": "abacus"}, PRESETS),
         ParameterError,
@@ -386,6 +390,7 @@ def test_a_set_that_cannot_be_had(place, monkeypatch):
 
 
 USER, USAGE = 1, 2
+CHAPTER = Path(__file__).parent.parent / "notebooks" / "01-how-to-start-training.ipynb"
 #: A command line, its exit status, and what stderr must say.
 COMMAND_LINE = [
     ("clams", USAGE, "No such command 'clams'. Did you mean 'claims'?"),
@@ -411,6 +416,15 @@ COMMAND_LINE = [
     ("run tiny.ipynb out", USER, "the executed copy is a file *.ipynb, not out"),
     ("run tiny.ipynb -p sede 1", USER, "unknown parameter sede; this notebook takes device, "),
     ("run tiny.ipynb -p preset huge", USER, "'huge'; choose one of smoke, laptop, paper"),
+    ("run tiny.ipynb -p seed 1e30", USER, "seed must be a whole number from 0 to 4,294,967,295"),
+    (f"run {CHAPTER} -p recorded not_sure", USER, "recorded must be true or false, not 'not_sure'"),
+    (f"run {CHAPTER} -p dataset nosuch", USER, "unknown dataset 'nosuch'; choose one of digits, "),
+    (f"run {CHAPTER} -p depths []", USER, "depths must be a list of one or more whole numbers"),
+    (f"run {CHAPTER} -p depths 5", USER, "such as [5, 10], not 5"),
+    (f"run {CHAPTER} -p engine slurm", USER, "unknown engine 'slurm'; choose one of local, ray"),
+    (f"run {CHAPTER} -p seed 99999999999", USER, "from 0 to 4,294,967,295, not 99999999999"),
+    (f"batch {CHAPTER} --grid networks=1,0 --out o", USER, "networks must be a whole number ≥ 1"),
+    (f"batch {CHAPTER} --grid seed=1,a --out o", USER, "from 0 to 4,294,967,295, not 'a'"),
     ("run tiny.ipynb -p seed [1", USER, "'[1' is no value of a parameter; give a number"),
     ("run tiny.ipynb -p seed", USAGE, "Option '-p' requires 2 arguments"),
     ("run tiny.ipynb --timeout 0", USAGE, "0 is not in the range x>=1"),

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -66,6 +67,15 @@ def test_cells_are_a_product_and_told_apart():
     assert len({c.name for c in [*grid, *other]}) == 8
     awkward = Cell({"a": "../x y\n", "b": [1, 2]}, {"a": "../x y\n", "b": [1, 2]}).name
     assert re.fullmatch(r"[\w=,.+-]+", awkward)
+
+
+@pytest.mark.parametrize("value", ["x" * 5000, "é" * 300, "😀" * 300])
+def test_the_longest_value_gives_a_name_that_a_file_can_have(tmp_path, executed, value):
+    """As long in bytes as any file system takes, however many bytes a letter has."""
+    grid = {"seed": [1], "folder": [value, value + "!"]}
+    assert states(batch(tiny(tmp_path), grid, {}, tmp_path / "out")) == [DONE, DONE]
+    names = [p.name for p in (tmp_path / "out").glob("*.json")]
+    assert len(names) == 2 and max(len(os.fsencode(n)) for n in names) < 150
 
 
 def test_done_cells_are_skipped_and_failed_ones_are_not(tmp_path, executed):
@@ -170,6 +180,37 @@ def test_processes_run_it_and_one_failure_stops_no_other(tmp_path, capsys, monke
     assert shown.err.splitlines()[-1].startswith("initlab: 2 of 4 cells failed; the same command")
     copies = sorted(p for p in (tmp_path / "out").glob("*.ipynb") if "failed" not in p.name)
     assert [printed(c) for c in copies] == ["seed 1\n", "seed 4\n"]
+
+
+def test_two_batches_on_one_folder_share_the_cells(tmp_path, executed, monkeypatch):
+    """Each cell is run once, whoever runs it, and both know the outcome of all."""
+    source, out = tiny(tmp_path), tmp_path / "out"
+    monkeypatch.setattr(package, "PAUSE", 0.01)
+    inner = []
+    here = package.local
+
+    def beside(calls, workers):
+        """Before the first cell of a batch has ended another batch begins."""
+        monkeypatch.setattr(package, "local", here)
+        ended = here(calls, workers)
+        first = next(ended)
+        with ThreadPoolExecutor(1) as thread:
+            inner.append(thread.submit(batch, source, {"seed": [1, 2, 4]}, {}, out, tell=told))
+            until(lambda: len(executed) == 3, "the other batch does not begin")
+            yield first
+        yield from ended
+
+    def told(cell, record, before):
+        seen.append((cell.varied["seed"], before))
+
+    seen = []
+    monkeypatch.setattr(package, "local", beside)
+    records = batch(source, {"seed": [1, 2, 4]}, {}, out)
+    assert states(records) == [DONE, FAILED, DONE]
+    assert sorted(given["seed"] for given in executed) == [1, 2, 4]
+    assert inner[0].result() == records
+    assert sorted(seen) == [(1, True), (2, False), (4, False)]
+    assert "3 cells: 2 done, 1 failed" in (out / "index.html").read_text(encoding="utf8")
 
 
 @pytest.mark.notebook

@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "initlab"
 LAYERS = [
     [
         "spec",
+        "folders",
         "files",
         "packaged",
         "generator",
@@ -124,6 +125,17 @@ def test_the_layer_test_can_fail(tmp_path):
 def test_reading_results_needs_no_torch(name):
     code = f"import sys, initlab.{name}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_package_is_at_hand_without_anything():
+    """Not even its version, which half of what an import takes goes into."""
+    code = (
+        "import sys; before = set(sys.modules); import initlab;"
+        "new = {name.partition('.')[0] for name in set(sys.modules) - before};"
+        "print(*sorted(new - sys.stdlib_module_names), 'importlib.metadata' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["initlab", "False"]
 
 
 def test_a_run_is_at_hand_without_what_only_some_need():

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import click
 import pytest
 
+import initlab
 from initlab import claims, doctor, files, sweep
 from initlab.cli import commands, main, notebooks
 from initlab.cli.group import PROGRAM
@@ -115,7 +118,7 @@ def test_examples_are_understood(example):
         source = read(ROOT / path)
         given = dict(context.params["parameters"])
         for grid in context.params.get("grids", ()):
-            given[grid.partition("=")[0]] = 0
+            given[grid.partition("=")[0]] = 1
         check(source, given)
     assert bool(named) == (EXAMPLES[example] in ("run", "batch"))
 
@@ -131,6 +134,23 @@ def test_a_run_says_what_it_takes_and_what_it_took(tmp_path, capfd):
         assert begins.startswith("tiny: 2 cells, ") and begins.endswith(expected)
         assert re.fullmatch(rf"tiny: \d+\.\d s, {re.escape(str(tmp_path / 'copy.ipynb'))}", ends)
         assert err == ""
+
+
+def test_a_chapters_parameters_are_listed(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    assert main(["run", notebooks.CHAPTER, "--list-parameters"]) == 0
+    told = capsys.readouterr().out
+    assert "preset\n    one of smoke, laptop, paper\n    the size of the chapter.\n" in told
+    assert "\ndepths\n    a list of one or more whole numbers ≥ 1, such as [5, 10]\n" in told
+    assert "\n    smoke: [5, 10]; laptop: [10, 20," in told
+    assert "recorded\n    true or false\n" in told and "\n    default: True" in told
+
+
+def test_parameters_of_another_notebook_are_listed(tmp_path, capsys):
+    assert main(["run", str(tiny(tmp_path)), "--list-parameters"]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("folder\n    anything\nwait\n    anything\npreset\n    one of smoke")
+    assert "engine" not in told
 
 
 @pytest.mark.parametrize(
@@ -167,12 +187,19 @@ def test_examples_that_cost_nothing_work(example, tmp_path, monkeypatch, capsys)
 @pytest.mark.parametrize("arguments", [["--help"], ["doctor", "--help"], ["batch", "--help"]])
 def test_help_comes_at_once(arguments):
     """Nothing slow is imported for it."""
+    slow = {"torch", "pandas", "numpy", "scipy", "papermill", "ray", "importlib.metadata"}
     code = (
         f"import sys; from initlab.cli import main; main({arguments!r});"
-        "print({'torch', 'pandas', 'numpy', 'scipy', 'papermill', 'ray'} & set(sys.modules))"
+        f"print({slow} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_the_version_is_told(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"initlab, version {version('initlab')}\n"
+    assert initlab.__version__ == version("initlab")
 
 
 def test_claims_need_no_torch():
@@ -200,6 +227,16 @@ def test_control_c_is_told_in_one_line(monkeypatch, capsys):
     monkeypatch.setattr(claims, "published", interrupted)
     assert main(["claims"]) == 130
     assert capsys.readouterr().err == "initlab: stopped; what was computed is stored\n"
+
+
+def test_a_full_disk_is_told_with_its_remedy(monkeypatch, capsys):
+    def full():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(claims, "published", full)
+    assert main(["claims"]) == 1
+    told = "initlab: No space left on device. Make room, or write to another disk\n"
+    assert capsys.readouterr().err == told
 
 
 def test_a_defect_is_not_hidden(monkeypatch):
@@ -301,7 +338,22 @@ def test_store_filter(store, capsys):
     assert main(["store", "filter", "seed=3", *store]) == 1
     assert "has seed=3; `store filter` without fields" in capsys.readouterr().err
     assert main(["store", "filter", "sede=1", *store]) == 1
-    assert "has a value at 'sede'; they have model.type, seed" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "has a value at 'sede'; they have model.activation, " in told and ", seed\n" in told
+
+
+def test_store_filter_knows_what_a_run_leaves_to_its_default(tmp_path, capsys):
+    """The example of the help, on results as `run` stores them."""
+    results = Store(tmp_path / "store")
+    sweep.run(RUNS[:2], store=results, recorded=False)
+    options = ["--folder", str(results.folder)]
+    texts = results.frame().run
+    assert not texts.str.contains('"seed":0').any() and texts.str.contains('"type":"MLP"').all()
+    assert main(["store", "filter", "model.type=MLP", "seed=0", *options]) == 0
+    same = sum(run.seed == 0 for run in RUNS[:2])
+    assert same and capsys.readouterr().out.endswith(f"{same} runs\n")
+    assert main(["store", "filter", "bias.type=Zeros", "start=null", *options]) == 0
+    assert capsys.readouterr().out.endswith("2 runs\n")
 
 
 def test_store_export(store, tmp_path, capsys):
@@ -326,7 +378,13 @@ WELL = {
     "extras": dict.fromkeys(doctor.EXTRAS, "1.0"),
     "data": {"mnist": files.COMPLETE, "digits": files.EMBEDDED},
     "data_folder": "here",
-    "store": {"folder": "there", "files": 3, "megabytes": 1.0, "writable": True},
+    "store": {
+        "folder": "there",
+        "files": 3,
+        "megabytes": 1.0,
+        "writable": True,
+        "temporary": False,
+    },
 }
 
 
@@ -346,14 +404,29 @@ def test_a_machine_that_has_everything_is_left_alone():
         ({"extras": WELL["extras"] | {"ray": None}}, "pip install 'initlab[ray]'"),
         ({"data": {"mnist": files.MISSING}}, "data fetch mnist"),
         ({"data": {"mnist": files.DAMAGED}}, "data check mnist"),
+        ({"data": {"hasy": files.PARTIAL}}, "It is never downloaded: unpack HASYv2"),
         ({"store": WELL["store"] | {"writable": False}}, "INITLAB_STORE"),
         ({"store": WELL["store"] | {"files": 5000}}, "store compact"),
+        ({"store": WELL["store"] | {"temporary": True}}, "choose a folder that stays with"),
     ],
 )
 def test_each_ill_has_its_remedy(ill, remedy):
     [line] = doctor.advice({**WELL, **ill})
     assert remedy in line
     assert line in doctor.text({**WELL, **ill})
+
+
+def test_no_download_is_advised_of_what_is_never_downloaded():
+    missing = dict.fromkeys([*files.FILES, *files.BY_HAND], files.MISSING)
+    advised = [line.split()[-1] for line in doctor.advice({**WELL, "data": missing})]
+    assert advised == list(files.FILES)
+
+
+def test_the_doctor_and_the_readme_give_a_chapter_the_same_time():
+    [line] = doctor.advice({**WELL, "cores": 2})
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf8").split())
+    assert f"computed anew takes up to {doctor.ANEW};" in line
+    assert f"within {doctor.ANEW} a chapter on two cores" in readme
 
 
 def test_the_doctor_looks_at_this_machine(capsys, monkeypatch, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -157,6 +158,48 @@ def test_a_copy_is_saved_once_and_whole_where_a_cell_stops(tmp_path, monkeypatch
     assert "before" in printed(failed_copy(out))
 
 
+MANY = 20_000
+FLOOD = f"""
+import sys
+for i in range({MANY}):
+    print("line", i, flush=True)
+print("aside", file=sys.stderr, flush=True)
+print("between", flush=True)
+display("shown")
+print("after", flush=True)
+"""
+
+
+@pytest.mark.notebook
+def test_what_a_cell_prints_in_such_amounts_arrives_whole(tmp_path):
+    """Each flushed line is a message, and a kernel keeps a thousand by itself."""
+    out = tmp_path / "copy.ipynb"
+    run(tiny(tmp_path, FLOOD), out, {})
+    outputs = json.loads(out.read_text())["cells"][-1]["outputs"]
+    told = [o.get("name", "shown") for o in outputs]
+    assert told == ["stdout", "stderr", "stdout", "shown", "stdout"]
+    lines = "".join(outputs[0]["text"]).splitlines()
+    assert lines == [f"line {i}" for i in range(MANY)]
+    assert ["".join(outputs[i]["text"]) for i in (1, 2, 4)] == ["aside\n", "between\n", "after\n"]
+
+
+CLEARED = """
+from IPython.display import clear_output
+for i in range(3):
+    print("first", i, flush=True)
+clear_output(wait=True)
+for i in range(3):
+    print("then", i, flush=True)
+"""
+
+
+@pytest.mark.notebook
+def test_what_a_cell_clears_is_gone(tmp_path):
+    out = tmp_path / "copy.ipynb"
+    run(tiny(tmp_path, CLEARED), out, {})
+    assert printed(out) == "then 0\nthen 1\nthen 2\n"
+
+
 @pytest.mark.notebook
 def test_each_cell_is_told_and_long_ones_again(tmp_path):
     told = []
@@ -241,6 +284,16 @@ def test_saving_is_whole_or_not_at_all(tmp_path):
     notebook.save("new", tmp_path / "file")
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_text() == "new"
+
+
+def test_a_full_disk_of_temporary_files_is_told_with_its_remedy(tmp_path, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    source = tiny(tmp_path)
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(NotebookError, match=r"cannot write .*No space left.* room .* TMPDIR"):
+        run(source, tmp_path / "copy.ipynb", {})
 
 
 def test_without_papermill_there_is_a_sentence(monkeypatch, tmp_path):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from initlab.init import HeNormal, Normal, VarianceScaling
 from initlab.measure.signal import SecondMoments
 from initlab.models import MLP, ResidualMLP
-from initlab.spec import canonical, flat, from_plain, key, seed_of, spec, to_plain
+from initlab.spec import canonical, completed, flat, from_plain, key, seed_of, spec, to_plain
 from initlab.sweep import Run
 
 RUNS = st.builds(
@@ -37,6 +37,22 @@ def test_a_run_comes_back_from_its_json(run):
     again = from_plain(json.loads(canonical(run)))
     assert again == run
     assert key(again) == key(run)
+
+
+@given(RUNS)
+def test_a_completed_run_has_every_field_and_is_the_same_run(run):
+    plain = completed(json.loads(canonical(run)))
+    assert plain.keys() == {"type", *(f.name for f in dataclasses.fields(Run))}
+    assert plain["model"].keys() == {"type", *(f.name for f in dataclasses.fields(run.model))}
+    assert plain["seed"] == run.seed and plain["start"] is None
+    assert from_plain(plain) == run
+
+
+def test_of_a_type_that_is_not_known_nothing_is_added():
+    plain = {"type": "Nonesuch", "init": {"type": "HeNormal"}, "rules": [{"type": "Normal"}]}
+    full = completed(plain)
+    assert full.keys() == plain.keys()
+    assert full["init"]["scale"] == HeNormal().scale and full["rules"][0]["std"] == Normal().std
 
 
 @given(RUNS, st.integers(0, 2**40))

@@ -149,6 +149,29 @@ def test_a_newer_format_is_refused_and_kept(tmp_path):
     assert len(list(tmp_path.glob("*.parquet"))) == 2
 
 
+@pytest.mark.parametrize("written", [f"{FORMAT}.1", f"{FORMAT}.12"])
+def test_what_a_little_newer_version_wrote_is_read(tmp_path, written):
+    """It may have columns that this one does not know."""
+    store = filled(tmp_path)
+    part = part_of(store, "a")
+    table = pq.read_table(part)
+    table = table.append_column("colour", pa.array(["red"] * len(table)))
+    pq.write_table(table.replace_schema_metadata({"initlab.format": written}), part)
+    frame = Store(tmp_path).frame()
+    assert set(frame.key) == {"a", "b", "c"} and list(frame.columns) == SCHEMA.names
+    assert part.exists()
+
+
+@pytest.mark.parametrize("written", [f"{FORMAT + 1}.0", "next", ""])
+def test_what_no_version_up_to_this_one_wrote_is_refused_and_kept(tmp_path, written):
+    store = filled(tmp_path)
+    part = part_of(store, "a")
+    pq.write_table(pq.read_table(part).replace_schema_metadata({"initlab.format": written}), part)
+    with pytest.raises(StoreError, match=f"has format {written}, but this version of initlab"):
+        Store(tmp_path).frame()
+    assert part.exists()
+
+
 def test_a_run_stored_twice_appears_once(tmp_path):
     store = filled(tmp_path)
     store.add([("a", '{"n":1}', 0.7, ROWS)])
@@ -235,6 +258,29 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch, when, us
     assert store.parts() == before
     assert not [p for p in tmp_path.iterdir() if p not in before and p.name != ".compact.lock"]
     assert store.keys() == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [
+        (errno.ENOSPC, "Make room or choose another folder with INITLAB_STORE"),
+        (errno.EDQUOT, "Make room or choose another folder with INITLAB_STORE"),
+        (errno.EROFS, "Make it writable or choose another folder with INITLAB_STORE"),
+    ],
+)
+def test_a_remedy_is_one_for_what_is_wrong(tmp_path, monkeypatch, error, remedy):
+    """Wherever a store meets it: a result, a lease, and what a compaction locks."""
+    store = filled(tmp_path)
+    with store.leases() as leases:
+        monkeypatch.setattr(Path, "write_text", refuse(error))
+        with pytest.raises(StoreError, match=f"cannot lease runs .* is safe. {remedy}"):
+            leases.take(["d"])
+    monkeypatch.setattr(pq, "ParquetWriter", refuse(error))
+    with pytest.raises(StoreError, match=f"cannot write to .* is safe. {remedy}"):
+        store.add([("d", "{}", 0.0, ROWS)])
+    monkeypatch.setattr("initlab.store.compaction.FileLock", refuse(error))
+    with pytest.raises(StoreError, match=f"cannot compact .* is safe. {remedy}"):
+        store.compact()
 
 
 def test_summary_has_a_row_for_each_kind_of_run(tmp_path):

@@ -33,7 +33,8 @@ class Cell:
         'seed=1,init=he-ebad0b5f'
         """
         text = ",".join(f"{name}={value}" for name, value in self.varied.items())
-        legible = re.sub(r"[^\w=,.+-]+", "_", text)[:80]
+        # Bytes are what the names of files are counted in.
+        legible = re.sub(r"[^\w=,.+-]+", "_", text).encode()[:80].decode(errors="ignore")
         whole = json.dumps(self.parameters, sort_keys=True)
         return f"{legible}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
 

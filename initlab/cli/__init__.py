@@ -10,6 +10,7 @@ import sys
 
 import click
 
+from initlab import folders
 from initlab.cli import data, diagnose, doctor, live, notebooks, results, store
 from initlab.cli.group import PROGRAM, UserError, commands
 
@@ -58,7 +59,8 @@ def _run(argv: list[str]) -> int:
         raise
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
-        print(f"initlab: {error.strerror or error}{where}", file=sys.stderr)
+        remedy = ". Make room, or write to another disk" if folders.is_full(error) else ""
+        print(f"initlab: {error.strerror or error}{where}{remedy}", file=sys.stderr)
         return 1
     except Exception as error:
         if not isinstance(error, _mistakes()):

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from initlab.cli.group import UserError, command
+from initlab.parameters import common
 
 #: Takes a terminal back to the start of its line, and the line away.
 ERASE = "\r\x1b[K"
@@ -22,31 +23,46 @@ parameter_option = click.option(
     nargs=2,
     multiple=True,
     metavar="NAME VALUE",
-    help="A parameter, read as YAML; may be given many times.",
+    help="A parameter, read as YAML; may be given many times. Every chapter takes "
+    + "; ".join(f"{name}, {known.wanted}" for name, known in common().items())
+    + "; and its own, which `run NOTEBOOK --list-parameters` lists.",
 )
 timeout_option = click.option(
     "--timeout", type=click.IntRange(min=1), help="Seconds for one cell.  [default: no limit]"
 )
 
 
-@command("run", f"run {CHAPTER}", f"run {CHAPTER} out.ipynb -p preset smoke -p recorded false")
+@command(
+    "run",
+    f"run {CHAPTER}",
+    f"run {CHAPTER} out.ipynb -p preset smoke -p recorded false",
+    f"run {CHAPTER} --list-parameters",
+)
 @notebook_argument
 @click.argument("out", type=click.Path(path_type=Path), required=False)
 @parameter_option
+@click.option("--list-parameters", is_flag=True, help="Tell what NOTEBOOK takes; run nothing.")
 @timeout_option
 def run(
-    notebook: Path, out: Path | None, parameters: tuple[tuple[str, str], ...], timeout: int | None
+    notebook: Path,
+    out: Path | None,
+    parameters: tuple[tuple[str, str], ...],
+    list_parameters: bool,
+    timeout: int | None,
 ) -> None:
     """Run a chapter through papermill.
 
     The executed copy of NOTEBOOK is OUT, by default _executed/NOTEBOOK, where the book looks for
-    it. A parameter or a preset that the notebook does not have is refused before anything runs.
-    The copy of a notebook that stops is kept as *.failed.ipynb.
+    it. A parameter that the notebook does not have, or a value that is none of it, is refused
+    before anything runs. The copy of a notebook that stops is kept as *.failed.ipynb.
     """
     from initlab import notebook as one
     from initlab.batch.engines import local
     from initlab.progress import silent
 
+    if list_parameters:
+        print(_listed(one.read(notebook)))
+        return
     given = {name: one.value(text) for name, text in parameters}
     inside = not notebook.is_absolute() and ".." not in notebook.parts
     copy = out or Path("_executed", notebook if inside else notebook.name)
@@ -68,6 +84,21 @@ def run(
         if live:
             print(ERASE, end="", file=sys.stderr, flush=True)
     print(f"{notebook.stem}: {seconds:.1f} s, {copy}")
+
+
+def _listed(source: str) -> str:
+    """What a notebook takes: of each parameter its values, what it decides, and its presets."""
+    from initlab.notebook import parameters, schema_of
+
+    names, known = parameters(source), schema_of(source)
+    lines = [f"{name}\n    anything" for name in sorted(names - known.keys())]
+    for one in (known[name] for name in known if name in names):
+        values = {preset: list(v) if one.many else v for preset, v in one.presets.items()}
+        same = len({str(v) for v in values.values()}) == 1
+        told = [f"{preset}: {v}" for preset, v in values.items()]
+        default = f"default: {values.popitem()[1]}" if same else "; ".join(told)
+        lines.append("\n    ".join((one.name, one.wanted, one.says, default)))
+    return "\n".join(lines)
 
 
 def _expected(given: Mapping[str, Any]) -> str:

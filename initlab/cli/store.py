@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,8 @@ def store() -> None:
     """See to a store of results.
 
     FIELD is a field of the run, dotted where it is nested: seed, init.type, model.widths. VALUE
-    is read as JSON, and as text where it is none.
+    is read as JSON, and as text where it is none. A field that a run leaves to its default has
+    that value.
     """
 
 
@@ -59,8 +61,11 @@ def _matching(chosen: Store, fields: tuple[str, ...]) -> set[str]:
         wanted[name] = _value(text)
     if not wanted:
         return chosen.keys()
+    from initlab.spec import completed
+
+    import_module("initlab.sweep")  # it loads every spec that a run may have
     try:
-        keys = chosen.matching(wanted)
+        keys = chosen.matching(wanted, completed)
     except ValueError as error:
         raise UserError(str(error)) from None
     if not keys:

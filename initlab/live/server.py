@@ -100,13 +100,25 @@ class Page(JupyterHandler, web.StaticFileHandler):
         """Give what describes the file."""
         await web.StaticFileHandler.get(self, path, include_body=False)
 
+    def validate_absolute_path(self, root: str, absolute_path: str) -> str | None:
+        """Refuse what is not in the site, or only as a link to what is not."""
+        if not self._has(absolute_path):
+            raise web.HTTPError(404)
+        return super().validate_absolute_path(root, absolute_path)
+
+    def _has(self, path: str) -> bool:
+        """Whether the site has a file or a folder of this name."""
+        root = Path(self.root).resolve()
+        try:
+            return (root / path).resolve(strict=True).is_relative_to(root)
+        except (OSError, ValueError):  # ValueError: no file can have this name
+            return False
+
     def _chapter(self, path: str) -> str | None:
         """The notebook that a page shows, if it shows one."""
         notebook = f"{path.removesuffix('.html')}.ipynb"
-        root = Path(self.root).resolve()
-        file = Path(root, "_sources", notebook).resolve()
-        inside = file.is_relative_to(root) and Path(root, path).resolve().is_relative_to(root)
-        return notebook if path.endswith(".html") and inside and file.is_file() else None
+        is_page = path.endswith(".html") and self._has(path)
+        return notebook if is_page and self._has(f"_sources/{notebook}") else None
 
     def _head(self, chapter: str) -> str:
         settings = {"base": self.base_url, "notebook": chapter, "kernel": "python3"}

@@ -96,8 +96,13 @@ class Live(anywidget.AnyWidget):
         data, metadata = made if isinstance(made, tuple) else (made, {})
         data = dict(data or {})
         data["text/html"] = placeholder(self.section, self.initial, self.figure)
-        data.setdefault("text/plain", f"Live({self.section!r})")
+        data["text/plain"] = repr(self)
         return data, dict(metadata)
+
+    def __repr__(self) -> str:
+        """The section and its settings, the same at every run."""
+        given = "".join(f", {name}={value!r}" for name, value in self.initial.items())
+        return f"Live({self.section!r}{given})"
 
 
 def placeholder(section: str, initial: Mapping[str, Any], figure: str) -> str:

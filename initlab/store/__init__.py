@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -199,12 +199,16 @@ class Store:
             last=("date", "max"),
         ).reset_index()
 
-    def matching(self, values: Mapping[str, Any]) -> set[str]:
+    def matching(
+        self, values: Mapping[str, Any], complete: Callable[[Any], Any] = lambda run: run
+    ) -> set[str]:
         """Find runs by their fields.
 
         Args:
-            values: by the dotted path of a field in the run's JSON. A field at its default is left
-                out of that JSON: None asks for the runs that do so.
+            values: by the dotted path of a field. None asks for the runs that have no value there.
+            complete: gives a run in JSON types with the fields that its JSON leaves out, those at
+                their default: `initlab.spec.completed` knows the specs that are loaded. A store
+                itself knows none.
 
         Returns:
             The keys of the runs that have all these values.
@@ -220,7 +224,8 @@ class Store:
         ({'k'}, set())
         """
         runs = self._frame(["key", "run"]).drop_duplicates("key")
-        fields = dict(zip(runs.key, (_leaves(json.loads(t)) for t in runs.run), strict=True))
+        read = (_leaves(complete(json.loads(text))) for text in runs.run)
+        fields = dict(zip(runs.key, read, strict=True))
         known = set().union(*fields.values())
         for path in values:
             if path not in known:

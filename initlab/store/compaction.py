@@ -13,7 +13,6 @@ import pyarrow as pa
 from filelock import FileLock
 
 from initlab.store import parts
-from initlab.store.parts import StoreError
 
 #: Bytes that a merged part has at most, unless one of its parts was larger already. It is what a
 #: single damage costs.
@@ -39,10 +38,7 @@ def compact(folder: Path) -> tuple[int, int]:
         with FileLock(folder / ".compact.lock"):
             return _compact(folder)
     except OSError as error:
-        raise StoreError(
-            f"cannot compact the store {folder}: {error.strerror or error}. What was stored "
-            "before is safe."
-        ) from error
+        raise parts.refused(f"cannot compact the store {folder}", error) from error
 
 
 def _compact(folder: Path) -> tuple[int, int]:

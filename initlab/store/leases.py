@@ -17,7 +17,7 @@ from types import TracebackType
 
 from filelock import FileLock, Timeout
 
-from initlab.store.parts import StoreError
+from initlab.store.parts import StoreError, refused
 
 #: Seconds to wait for a process that looks through the leases, which takes milliseconds.
 PATIENCE = 60.0
@@ -139,7 +139,4 @@ class Leases:
                 lock.with_suffix(suffix).unlink()
 
     def _refused(self, error: OSError) -> StoreError:
-        return StoreError(
-            f"cannot lease runs in {self._folder}: {error.strerror or error}. What was stored "
-            "before is safe. Choose a folder that can be written and locked, with INITLAB_STORE."
-        )
+        return refused(f"cannot lease runs in {self._folder}", error)

@@ -13,7 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-#: Of the files that this version writes. 1 had no `step`.
+from initlab import folders
+
+#: Of the files that this version writes. 1 had no `step`. What a later version adds that this one
+#: can do without, it counts behind a point: 2.1 is read as 2.
 FORMAT = 2
 #: One row per measured value; what the run was and how it came about stands in every row.
 SCHEMA = pa.schema(
@@ -41,6 +44,20 @@ T = TypeVar("T")
 
 class StoreError(Exception):
     """A store that cannot be used; the message says why and what to do."""
+
+
+def refused(what: str, error: OSError) -> StoreError:
+    """What is told when the system does not let something be written.
+
+    Args:
+        what: cannot be done, with the folder.
+        error: of the system.
+    """
+    remedy = "Make room" if folders.is_full(error) else "Make it writable"
+    return StoreError(
+        f"{what}: {error.strerror or error}. What was stored before is safe. {remedy} or choose "
+        "another folder with INITLAB_STORE."
+    )
 
 
 def listed(folder: Path) -> dict[Path, Stamp]:
@@ -132,8 +149,9 @@ def once(tables: Iterable[pa.Table], seen: set[str]) -> Iterator[pa.Table]:
 
 
 def _check_format(part: Path, metadata: dict[bytes, bytes]) -> None:
-    written = int(metadata.get(b"initlab.format", b"1"))
-    if written > FORMAT:
+    written = metadata.get(b"initlab.format", b"1").decode(errors="replace")
+    major = written.partition(".")[0]
+    if not major.isdecimal() or int(major) > FORMAT:
         raise StoreError(
             f"{part} has format {written}, but this version of initlab knows formats up to "
             f"{FORMAT}. Update initlab or choose another folder with INITLAB_STORE."
@@ -191,7 +209,4 @@ def write(tables: Iterable[pa.Table], part: Path) -> None:
             temporary.unlink()
         if not isinstance(error, OSError):
             raise
-        raise StoreError(
-            f"cannot write to the store {part.parent}: {error.strerror or error}. What was stored "
-            "before is safe. Make room or choose another folder with INITLAB_STORE."
-        ) from error
+        raise refused(f"cannot write to the store {part.parent}", error) from error

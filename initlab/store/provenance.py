@@ -10,7 +10,7 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import platformdirs
+from initlab import folders
 
 PACKAGE = Path(__file__).parent.parent
 #: Results that ship inside the package.
@@ -19,8 +19,7 @@ RECORDED = PACKAGE / "recorded"
 
 def default_folder() -> Path:
     """`INITLAB_STORE`, or `store` in the platform's cache folder."""
-    named = os.environ.get("INITLAB_STORE")
-    return Path(named) if named else Path(platformdirs.user_cache_dir("initlab")) / "store"
+    return folders.named("INITLAB_STORE", "store")
 
 
 @lru_cache

@@ -30,6 +30,14 @@ def test_every_section_has_a_widget_and_a_placeholder(section):
     assert set(widget.about) >= {"rules", "activations", "optimizers", "gains", "versions"}
 
 
+def test_its_text_is_the_same_at_every_run():
+    """An executed copy of a notebook that shows one does not change by itself."""
+    one, two = (Live("start", depth=7)._repr_mimebundle_()[0]["text/plain"] for _ in range(2))
+    assert one == two
+    assert one.startswith("Live('start', ") and "depth=7" in one
+    assert " at 0x" not in one
+
+
 def test_messages_are_answered(monkeypatch):
     widget, sent = Live("start", depth=3, width=8), []
     monkeypatch.setattr(widget, "send", lambda content, buffers=None: sent.append(content))

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Annotated, TypeAlias
 
 from initlab import parameters
+from initlab.init import RULES
+
+#: The name of an initializer.
+Scheme: TypeAlias = Annotated[str, parameters.OneOf(tuple(RULES))]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,10 +54,10 @@ class Settings(parameters.Settings):
         batch_size: of the trainings.
     """
 
-    dataset: str = "mnist"
+    dataset: parameters.DataSet = "mnist"
     test: int = 2000
-    image_dataset: str = "cifar10"
-    schemes: tuple[str, ...] = (
+    image_dataset: parameters.DataSet = "cifar10"
+    schemes: tuple[Scheme, ...] = (
         "he_normal_2x",
         "he_normal",
         "he_uniform",

@@ -41,7 +41,7 @@ class Settings(parameters.Settings):
         ParameterError: if `few_scales` are not among `scales`.
     """
 
-    dataset: str
+    dataset: parameters.DataSet
     train: int
     val: int
     test: int

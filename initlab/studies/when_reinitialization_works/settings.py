@@ -38,8 +38,8 @@ class Settings(parameters.Settings):
         mlp_runs: networks per point, of the MLP.
     """
 
-    datasets: tuple[str, ...]
-    residual: tuple[str, ...]
+    datasets: tuple[parameters.DataSet, ...]
+    residual: tuple[parameters.DataSet, ...]
     train: int
     validation: int
     test: int
