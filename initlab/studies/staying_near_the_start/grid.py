@@ -126,8 +126,13 @@ def _matched(settings: Settings, loss: str, widths: Sequence[int]) -> list[Run]:
             observer=_watch(settings, detailed=w == settings.stable),
         )
         for w in widths
-        for seed in settings.seeds(settings.widths.index(w), settings.count(w))
+        for seed in settings.seeds(_block(settings, w), settings.count(w))
     ]
+
+
+def _block(settings: Settings, width: int) -> int:
+    """The block of a width's seeds; the first one of the unstable width was used for pilots."""
+    return 15 if width == settings.unstable else settings.widths.index(width)
 
 
 def _watch(settings: Settings, *, detailed: bool) -> Displacement:

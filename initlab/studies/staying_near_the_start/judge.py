@@ -25,7 +25,7 @@ BEHIND: dict[str, tuple[str, ...]] = {
     "J11": (CLIPPED, UNCLIPPED),
     **dict.fromkeys(("J12a", "J12b", "J12c", "J12d"), ("sizes",)),
     **dict.fromkeys(("J13a", "J13b"), ("others",)),
-    **dict.fromkeys(("J14a", "J14b"), (CLIPPED, UNCLIPPED)),
+    **dict.fromkeys(("J14a", "J14b", "J14c"), (CLIPPED, UNCLIPPED)),
     **dict.fromkeys(("J15a", "J15b", "J15c"), ("rates",)),
 }
 
@@ -87,17 +87,17 @@ def _jumps(results: Results[Settings]) -> dict[str, Estimate]:
 
 
 def _clip(results: Results[Settings]) -> dict[str, Estimate]:
-    """Unclipped networks, and what they have right more than their clipped twins."""
+    """Clipped and unclipped twins: which of them diverge, and what they have right."""
     width = results.settings.unstable
-    free, clipped = (fates(results, arm) for arm in (UNCLIPPED, CLIPPED))
-    more = {
-        what: column(free, width, what) - column(clipped, width, what)
-        for what in ("test_right", "right")
-    }
+    gone, right, test_right = (
+        [column(fates(results, arm), width, what).astype(float) for arm in (CLIPPED, UNCLIPPED)]
+        for what in ("diverged", "right", "test_right")
+    )
     return {
-        "J14a.share": share(column(free, width, "diverged")),
-        "J14b.accuracy": mean(more["test_right"]),
-        "J14b.training": mean(more["right"]),
+        "J14a.difference": claims.paired(*gone),
+        "J14b.share": share(gone[1] == 1),
+        "J14c.training": claims.paired(right[1], right[0]),
+        "J14c.test": claims.paired(test_right[1], test_right[0]),
     }
 
 
