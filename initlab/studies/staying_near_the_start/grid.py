@@ -197,13 +197,14 @@ def _others(settings: Settings) -> list[Run]:
             name,
             settings.stable,
             seed,
+            optimizer=SGD(lr=settings.sized_rate),
             loss=LOSSES[CLIPPED],
             budget=Budget(epochs=settings.other_epochs, batch_size=BATCH),
             curves=Curves(FOLLOWED, 0.1),
             observer=Displacement(1.0, layers=(2,), bins=settings.bins),
         )
         for i, name in enumerate(settings.other_datasets)
-        for seed in settings.seeds(40 + i, settings.few_runs)
+        for seed in settings.seeds(140 + i, settings.few_runs)
     ]
 
 
@@ -216,11 +217,17 @@ def _until(settings: Settings) -> dict[str, Any]:
         resolution=0.1,
     )
     curves = Curves(("train_loss", "train_accuracy", "test_accuracy"), 0.1)
-    return {"budget": budget, "curves": curves, "observer": Departure(), "loss": LOSSES[CLIPPED]}
+    return {
+        "optimizer": SGD(lr=settings.sized_rate),
+        "budget": budget,
+        "curves": curves,
+        "observer": Departure(),
+        "loss": LOSSES[UNCLIPPED],
+    }
 
 
 def _sizes(settings: Settings, name: str) -> list[Run]:
-    block = 50 + 10 * (settings.dataset, *settings.other_datasets).index(name)
+    block = 150 + 10 * (settings.dataset, *settings.other_datasets).index(name)
     return [
         network(settings, name, w, seed, **_until(settings))
         for i, w in enumerate(settings.sized)
@@ -239,5 +246,5 @@ def _scaled(settings: Settings) -> list[Run]:
             **_until(settings),
         )
         for i, s in enumerate(SCALES)
-        for seed in settings.seeds(80 + i, settings.few_runs)
+        for seed in settings.seeds(180 + i, settings.few_runs)
     ]

@@ -36,12 +36,13 @@ class Settings(parameters.Settings):
         test: test samples; 0: all.
         side: pixels along an image's side; 0: as many as there are.
         gain: factor on every input.
-        rate: of SGD, in all sweeps but that of `rates`.
+        rate: of SGD, in the sweeps of networks that train long on `dataset`.
         widths: of both hidden layers, trained for `epochs` all of them.
         unstable: width of the networks that diverge; one of `widths`.
         stable: width of the networks in which single weights are looked at; the widest of `widths`.
         rates: of the control, at the unstable width, for `epochs` in proportion to 1/rate.
         sized: widths at equal training loss.
+        sized_rate: of SGD there, with scaled first weights and on the other sets.
         scaled_width: width of the networks whose first weights are scaled.
         twins: networks of the unstable width, each with either loss.
         runs: networks per point where another share is judged.
@@ -66,6 +67,7 @@ class Settings(parameters.Settings):
     stable: int
     rates: tuple[float, ...]
     sized: tuple[int, ...]
+    sized_rate: float
     scaled_width: int
     twins: int
     runs: int
@@ -126,6 +128,7 @@ _LAPTOP = Settings(
     stable=256,
     rates=(0.1, 0.2),
     sized=(32, 64, 128, 256),
+    sized_rate=0.05,
     scaled_width=128,
     twins=40,
     runs=20,
