@@ -45,7 +45,7 @@ class Settings(parameters.Settings):
         sized_rate: of SGD there, with scaled first weights and on the other sets.
         scaled_width: width of the networks whose first weights are scaled.
         twins: networks of the unstable width, each with either loss.
-        runs: networks per point where another share is judged.
+        runs: networks per point where another share is judged, and of the stable width.
         few_runs: networks per point where a mean is judged.
         epochs: of every width.
         other_epochs: on the other sets.
@@ -95,10 +95,11 @@ class Settings(parameters.Settings):
         return range(first, first + count)
 
     def count(self, width: int) -> int:
-        """Networks of one of `widths`: more where a share is judged."""
+        """Networks of one of `widths`: more where it is judged by itself."""
         if width == self.unstable:
             return self.twins
-        return self.runs if width in (self.below, self.above) else self.few_runs
+        judged = (self.below, self.above, self.stable)
+        return self.runs if width in judged else self.few_runs
 
     def data_of(self, name: str) -> Data:
         """A set at the chapter's size."""
