@@ -2,7 +2,7 @@
 
 Networks with two equal hidden layers are trained for a long time, and the displacement of every
 weight from its first value is followed, at several widths, with Keras' clipped loss and without
-the clip (Jesus et al. 2021).
+the clip (Jesus et al. 2021). At the `laptop` preset 412 networks take about 25 core-minutes.
 """
 
 from __future__ import annotations
