@@ -17,6 +17,7 @@ from initlab.studies.staying_near_the_start.drawings import (
     line,
     over_widths,
     picture,
+    spread,
 )
 from initlab.studies.staying_near_the_start.fates import aligned, fate, fates, shares
 from initlab.studies.staying_near_the_start.followed import (
@@ -140,6 +141,7 @@ __all__ = [
     "slices",
     "slopes",
     "snapshots",
+    "spread",
     "straight_lines",
     "times",
     "travel",

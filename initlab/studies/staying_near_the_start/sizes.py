@@ -33,8 +33,8 @@ def departed(results: Results[Settings], runs: Sequence[Run]) -> pd.DataFrame:
     Of the widths of which all runs got there: the quickest alone would be no fair sample.
 
     Returns:
-        Columns `width`, `seed`, `scale`, `epochs`, `train_accuracy`, those of `DEPARTURES` and of
-        `TURNED`.
+        Columns `width`, `seed`, `epochs`, `train_accuracy`, `test_accuracy`, those of `DEPARTURES`
+        and of `TURNED`.
     """
     rows = rows_of(results, runs)
     by_run = {str(k): own for k, own in rows.groupby("key")}
@@ -42,7 +42,7 @@ def departed(results: Results[Settings], runs: Sequence[Run]) -> pd.DataFrame:
     for run in runs:
         own = by_run[key(run)].sort_values("step")
         told = own.groupby(["statistic", "layer"]).value.last()
-        row = {"width": width_of(run), "seed": run.seed, "scale": run.init.scale**0.5}
+        row = {"width": width_of(run), "seed": run.seed}
         row |= {name: told[name, -1] for name in ("epochs", "train_accuracy", "test_accuracy")}
         row |= {n: told[n, layer] for n, (layer, _) in (DEPARTURES | TURNED).items()}
         found.append(row)
