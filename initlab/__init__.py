@@ -11,7 +11,6 @@ claims does not import torch.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 _HOME = {
@@ -84,20 +83,27 @@ _MODULES = (
     "verify",
 )
 
-try:
-    __version__ = version("initlab")
-except PackageNotFoundError:  # run from a checkout that is not installed
-    __version__ = "0+unknown"
-
 __all__ = ["__version__", *_HOME, *_MODULES]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
     if name in _HOME:
         return getattr(import_module(f"initlab.{_HOME[name]}"), name)
     if name in _MODULES:
         return import_module(f"initlab.{name}")
     raise AttributeError(f"module 'initlab' has no attribute {name!r}")
+
+
+def _version() -> str:
+    # Not before it is asked for: it is half of what importing the package takes.
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("initlab")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "0+unknown"
 
 
 def __dir__() -> list[str]:

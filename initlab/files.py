@@ -13,7 +13,6 @@ import socket
 import tempfile
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib.metadata import version
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -128,6 +127,8 @@ def torchvision_remedy() -> str:
 
     Alone, `pip install torchvision` takes the newest one, which brings a torch of its own.
     """
+    from importlib.metadata import version  # slow, and not for the help of every command
+
     return f"pip install torchvision torch=={version('torch').partition('+')[0]}"
 
 

@@ -127,6 +127,17 @@ def test_reading_results_needs_no_torch(name):
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_the_package_is_at_hand_without_anything():
+    """Not even its version, which half of what an import takes goes into."""
+    code = (
+        "import sys; before = set(sys.modules); import initlab;"
+        "new = {name.partition('.')[0] for name in set(sys.modules) - before};"
+        "print(*sorted(new - sys.stdlib_module_names), 'importlib.metadata' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["initlab", "False"]
+
+
 def test_a_run_is_at_hand_without_what_only_some_need():
     slow = ["matplotlib", "ray", "sklearn", "torchvision", "torch._dynamo"]
     slow += [f"scipy.{name}" for name in ("integrate", "ndimage", "optimize", "special", "stats")]

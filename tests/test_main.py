@@ -9,11 +9,13 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import click
 import pytest
 
+import initlab
 from initlab import claims, doctor, files, sweep
 from initlab.cli import commands, main, notebooks
 from initlab.cli.group import PROGRAM
@@ -185,12 +187,19 @@ def test_examples_that_cost_nothing_work(example, tmp_path, monkeypatch, capsys)
 @pytest.mark.parametrize("arguments", [["--help"], ["doctor", "--help"], ["batch", "--help"]])
 def test_help_comes_at_once(arguments):
     """Nothing slow is imported for it."""
+    slow = {"torch", "pandas", "numpy", "scipy", "papermill", "ray", "importlib.metadata"}
     code = (
         f"import sys; from initlab.cli import main; main({arguments!r});"
-        "print({'torch', 'pandas', 'numpy', 'scipy', 'papermill', 'ray'} & set(sys.modules))"
+        f"print({slow} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_the_version_is_told(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"initlab, version {version('initlab')}\n"
+    assert initlab.__version__ == version("initlab")
 
 
 def test_claims_need_no_torch():

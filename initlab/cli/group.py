@@ -23,11 +23,24 @@ def examples(*calls: str) -> str:
     return "\n".join(["\b", "Examples:", *(f"  {PROGRAM} {call}" for call in calls)])
 
 
+def _version(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked:
+        click.echo(f"initlab, version {initlab.__version__}")
+        context.exit()
+
+
 @click.group(
     context_settings=SETTINGS,
     epilog=examples("claims", "run notebooks/01-how-to-start-training.ipynb -p preset smoke"),
 )
-@click.version_option(initlab.__version__, prog_name="initlab")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_version,
+    help="Show the version and exit.",
+)
 def commands() -> None:
     """The Initialization Lab: run its chapters, check its results, see to data and store."""
 

@@ -29,6 +29,20 @@ def effective_rank(features: Tensor) -> float:
     return float(torch.exp(-(share * share.clamp_min(1e-300).log()).sum()))
 
 
+def features(module: nn.Module, params: Mapping[str, Tensor], x: Tensor) -> Tensor:
+    """What enters the child `head` of a module with other parameters, (B, …), detached."""
+    entered: list[Tensor] = []
+    hook = module.get_submodule("head").register_forward_pre_hook(
+        lambda _, inputs: entered.append(inputs[0].detach())
+    )
+    try:
+        with torch.no_grad():
+            FunctionalModule(module, params)(params, x)
+    finally:
+        hook.remove()
+    return entered[0]
+
+
 @spec
 class Condition:
     """The state of a network on its first `examples` training samples, with the labels it learns.
@@ -77,19 +91,11 @@ class Condition:
         """`dead`, `rank` and `sharpness` of a module that has a child called `head`."""
         told = units(module, params, x, batch_size=len(x))
         dead = told[told.statistic == "dead"].value
-        entered: list[Tensor] = []
-        hook = module.get_submodule("head").register_forward_pre_hook(
-            lambda _, inputs: entered.append(inputs[0].detach())
-        )
-        try:
-            with torch.no_grad():
-                FunctionalModule(module, params)(params, x)
-        finally:
-            hook.remove()
-        finite = bool(torch.isfinite(entered[0]).all())
+        entered = features(module, params, x)
+        finite = bool(torch.isfinite(entered).all())
         top = top_eigenvalue(module, params, (x, y), products=self.products)
         return {
             "dead": float(dead.mean()) if len(dead) else 0.0,
-            "rank": effective_rank(entered[0]) if finite else float("nan"),
+            "rank": effective_rank(entered) if finite else float("nan"),
             "sharpness": top.value,
         }

@@ -111,11 +111,9 @@ def ntk(
                     y, list(leaves.values()), retain_graph=True, materialize_grads=True
                 )
                 rows.append(grads)
-    kernel = torch.zeros(len(rows), len(rows), dtype=torch.float64)
-    for i, a in enumerate(rows):
-        for j, b in enumerate(rows[: i + 1]):
-            dot = sum(float(u.flatten() @ v.flatten()) for u, v in zip(a, b, strict=True))
-            kernel[i, j] = kernel[j, i] = dot
+    each = (torch.stack([t.flatten() for t in same]).double() for same in zip(*rows, strict=True))
+    kernel = sum(own @ own.T for own in each)
+    assert isinstance(kernel, Tensor)
     return kernel
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 from torch import nn
 
 from initlab.init import AsBuilt, MuP, Rule, Scheme, Zeros, mark
-from initlab.measure import Measure, condition, displacement, memory
+from initlab.measure import Measure, condition, departure, displacement, memory
 from initlab.models import AnyModel, Network
 from initlab.noise import LabelNoise
 from initlab.reinit import Method, Stages
@@ -28,7 +28,7 @@ from initlab.train import (
 )
 
 #: Modules whose values a stored run may hold, though nothing here names them.
-STORED = (condition, displacement, mark, memory)
+STORED = (condition, departure, displacement, mark, memory)
 #: Fields of a run that each network of a group has of its own; the others they share.
 OF_EACH = ("init", "bias", "seed", "order", "noise", "optimizer", "start", "stages")
 

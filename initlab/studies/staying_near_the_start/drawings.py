@@ -58,6 +58,21 @@ def bundle(table: pd.DataFrame, ax: Axes, label: str, index: int, *, positive: b
     return line(median(table, positive=positive), ax, label, index)
 
 
+def spread(table: pd.DataFrame, ax: Axes, label: str, index: int) -> Axes:
+    """The middle half of many runs as a band, and their median as a line.
+
+    Args:
+        table: a column per run, indexed by epochs.
+        ax: to draw on.
+        label: of the median.
+        index: decides the colour.
+    """
+    low, high = table.quantile(0.25, axis=1), table.quantile(0.75, axis=1)
+    color = plot.look("", index)["color"]
+    ax.fill_between(table.index, low, high, color=color, alpha=0.25, linewidth=0)
+    return line(median(table, positive=False), ax, label, index)
+
+
 def last_given_first(bands: pd.DataFrame, ax: Axes, *, faint: float, strong: float) -> Axes:
     """Mode, median, quartiles and 2nd to 98th percentile of the last weight given the first.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from math import log
 
 import numpy as np
 import pandas as pd
@@ -12,11 +11,15 @@ import pandas as pd
 from initlab.studies.contract import Results
 from initlab.studies.staying_near_the_start.followed import followed
 from initlab.studies.staying_near_the_start.grid import data_of, width_of
-from initlab.studies.staying_near_the_start.settings import CLIPPED, UNCLIPPED, Settings
+from initlab.studies.staying_near_the_start.settings import Settings
 from initlab.sweep import Run, key
 
-#: So many looks at the end must see a loss above the line, for a peak at the end may heal.
-LOOKS = 3
+#: A run has diverged if its training accuracy is below this share of its best for good.
+FALLEN = 0.9
+#: It is for good if it is so from here to the end, as a share of the epochs.
+LATEST = 0.9
+#: Growth is looked at over so large a factor of time on either side of a crossing.
+AROUND = 1.1
 
 
 @lru_cache(maxsize=16)
@@ -28,96 +31,120 @@ def fates(results: Results[Settings], sweep: str) -> pd.DataFrame:
 def fate(results: Results[Settings], runs: Sequence[Run]) -> pd.DataFrame:
     """Best losses of each run and when, and whether and when it diverged.
 
-    A run has diverged if its training loss was once below half of ln C, the loss of a guess among C
-    classes, and rose above that for good: at the first look from which on it is never again below.
-    Three looks at least must see it there. A run that ended before its time has no finite loss any
-    more, and has diverged where it ended.
+    A run has diverged if its training accuracy falls below `FALLEN` times its best so far and stays
+    there to the end, over the last tenth of the epochs at least. The clip, which limits the loss,
+    does not touch that. A run that ended before its time has no finite loss any more, and has
+    diverged where it ended.
 
     Returns:
         Columns `key`, `data`, `width`, `seed`; `diverged`; `divergence`, in epochs, or nan;
         `min_train`, `t_train`, `min_test`, `t_test`, the least losses and their epochs;
-        `end_train`, `end_test`, the losses at the end; `late_train`, at nine tenths of the epochs;
-        `above`, whether the training loss is above the line at the last look.
+        `best`, the best training accuracy; and at the end `train`, `test`, `right` and
+        `test_right`: losses and accuracies.
     """
     frames = []
     for name in dict.fromkeys(map(data_of, runs)):
         own = [r for r in runs if data_of(r) == name]
-        tables = [followed(results, own, f"{part}_loss") for part in ("train", "test")]
+        tables = {
+            what: followed(results, own, what)
+            for what in ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
+        }
         for run in own:
-            train, test = (t[key(run)].replace(np.inf, np.nan).dropna() for t in tables)
-            frames.append(_fate(run, train, test))
+            series = {what: table[key(run)].dropna() for what, table in tables.items()}
+            frames.append(_fate(run, series))
     return pd.DataFrame(frames)
 
 
-def _fate(run: Run, train: pd.Series, test: pd.Series) -> dict[str, object]:
-    assert run.budget is not None and run.data is not None and run.data.outputs is not None
-    epochs = run.budget.epochs
-    above = (train >= log(run.data.outputs) / 2).to_numpy()
-    for_good = np.cumprod(above[::-1])[::-1].astype(bool)
-    early = train.index[-1] < epochs
-    diverged = bool((for_good.sum() >= LOOKS or early) and not above.all())
-    first = int(for_good.argmax()) if for_good[-1] else -1
+def _fate(run: Run, series: dict[str, pd.Series]) -> dict[str, object]:
+    assert run.budget is not None and run.data is not None
+    right = series["train_accuracy"]
+    divergence = fall(right, run.budget.epochs)
+    train, test = (series[f"{part}_loss"].replace(np.inf, np.nan) for part in ("train", "test"))
     return {
         "key": key(run),
         "data": run.data.name,
         "width": width_of(run),
         "seed": run.seed,
-        "diverged": diverged,
-        "divergence": train.index[first] if diverged else np.nan,
+        "diverged": divergence is not None,
+        "divergence": np.nan if divergence is None else divergence,
         "min_train": train.min(),
         "t_train": train.idxmin(),
         "min_test": test.min(),
         "t_test": test.idxmin(),
-        "end_train": train.iloc[-1],
-        "end_test": test.iloc[-1],
-        "late_train": train[train.index <= 0.9 * epochs].iloc[-1],
-        "above": bool(above[-1]),
+        "best": right.max(),
+        "train": train.ffill().iloc[-1],
+        "test": test.ffill().iloc[-1],
+        "right": right.iloc[-1],
+        "test_right": series["test_accuracy"].iloc[-1],
     }
 
 
-def jump(series: pd.Series) -> float:
-    """The epoch, from the first on, at which log(series) grew most per factor of time.
+def fall(right: pd.Series, epochs: float) -> float | None:
+    """The epoch from which on an accuracy is below `FALLEN` times its best so far, or None.
 
     Args:
-        series: positive numbers, indexed by epochs.
-
-    Returns:
-        The middle, on a logarithmic scale, of an interval between two looks; nan if there are no
-        two.
+        right: the accuracy, indexed by epochs.
+        epochs: of the budget.
     """
-    s = series[(series.index >= 1) & (series > 0)].dropna()
-    if len(s) < 2:
-        return float("nan")
-    epochs = s.index.to_numpy()
-    i = int((np.diff(np.log(s)) / np.diff(np.log(epochs))).argmax())
-    return float(np.sqrt(epochs[i] * epochs[i + 1]))
+    if right.index[-1] < epochs:
+        return float(right.index[-1])
+    low = (right < FALLEN * right.cummax()).to_numpy()
+    for_good = np.cumprod(low[::-1])[::-1].astype(bool)
+    if not for_good.any():
+        return None
+    first = float(right.index[for_good.argmax()])
+    return first if first <= LATEST * epochs else None
 
 
-def jumps(results: Results[Settings], sweep: str) -> pd.DataFrame:
-    """When loss and displacement of each diverged run of a sweep grew most steeply.
+def growth(
+    results: Results[Settings], told: pd.DataFrame, runs: Sequence[Run], side: int
+) -> np.ndarray:
+    """How fast the displacement grew just before or just after a crossing: d log Δ / d log t, (n,).
 
-    Returns:
-        The rows of `fates` that diverged, with `loss_jump` and `delta_jump`, in epochs.
+    Args:
+        results: of the chapter.
+        told: rows of networks, with `key` and the epoch of a `divergence`, their own or another's.
+        runs: those networks, and others.
+        side: −1, from 1/`AROUND` of that epoch to it; 1, from it to `AROUND` times as late.
     """
-    rows = fates(results, sweep)
-    rows = rows[rows.diverged]
-    runs = results.grid[sweep]
-    train = followed(results, runs, "train_loss")
-    delta = followed(results, runs, "delta_std", 2)
-    return rows.assign(
-        loss_jump=[jump(train[k]) for k in rows.key],
-        delta_jump=[jump(delta[k]) for k in rows.key],
-    )
-
-
-def pairs(results: Results[Settings]) -> pd.DataFrame:
-    """Clipped and unclipped twins: `fates` of both, the columns of the latter with `_free`."""
-    clipped, unclipped = fates(results, CLIPPED), fates(results, UNCLIPPED)
-    return clipped.merge(unclipped, on=["width", "seed"], suffixes=("", "_free"))
+    spread = followed(results, runs, "delta_std", 2)
+    found = []
+    for row in told.itertuples():
+        s = spread[row.key].dropna()
+        s = s[s.index > 0]
+        ends = np.log(row.divergence) + np.sort([0.0, side * np.log(AROUND)])
+        low, high = np.interp(ends, np.log(s.index.to_numpy()), np.log(s.to_numpy()))
+        found.append((high - low) / np.log(AROUND))
+    return np.array(found)
 
 
 def shares(results: Results[Settings], *sweeps: str) -> pd.DataFrame:
-    """Share of runs that diverged: a row per sweep, a column per width."""
-    named = {name: fates(results, name) for name in sweeps}
-    found = {name: told.groupby("width").diverged.mean() for name, told in named.items()}
+    """Networks that diverged, of how many: a row per sweep, a column per width, as text."""
+    found = {}
+    for name in sweeps:
+        told = fates(results, name).groupby("width").diverged
+        found[name] = told.sum().astype(str) + " of " + told.count().astype(str)
     return pd.DataFrame(found).T
+
+
+def aligned(
+    results: Results[Settings], runs: Sequence[Run], statistic: str, layer: int = -1
+) -> pd.DataFrame:
+    """A statistic of the networks that diverged, by epochs over that of the divergence.
+
+    Returns:
+        A column for each run, named by its key; a row for each of the looks around the crossing,
+        indexed by epoch over epoch of divergence; each as a share of its value at 0.8.
+    """
+    told = fate(results, runs)
+    table = followed(results, runs, statistic, layer)
+    at = np.round(np.geomspace(0.6, 1.5, 47), 4)
+    found = {}
+    for row in told[told.diverged].itertuples():
+        series = table[row.key].dropna()
+        series = series[series.index > 0]
+        moment = np.log(series.index.to_numpy() / row.divergence)
+        known = np.interp(np.log(at), moment, np.log(series.to_numpy()), right=np.nan)
+        before = np.interp(np.log(0.8), moment, np.log(series.to_numpy()))
+        found[str(row.key)] = np.exp(known - before)
+    return pd.DataFrame(found, index=pd.Index(at, name="time"))

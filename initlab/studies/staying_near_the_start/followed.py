@@ -85,26 +85,19 @@ def late(
     return np.array(found)
 
 
-def accuracy(results: Results[Settings], runs: Sequence[Run]) -> np.ndarray:
-    """Share of the test set that each run has right at its end, (n,)."""
-    rows = rows_of(results, runs)
-    found = rows[rows.statistic == "test_accuracy"].set_index("key").value
-    return np.array([found[key(run)] for run in runs])
-
-
 def typical(
     results: Results[Settings], runs: Sequence[Run], statistic: str = "train_loss", layer: int = -1
 ) -> pd.DataFrame:
-    """One run of each width during training, that of median least training loss.
+    """One run of each width during training, that of median best training accuracy.
 
     Returns:
         Columns `epoch` (from 0.5), `value` and `width`.
     """
-    least = followed(results, runs, "train_loss").replace(np.inf, np.nan).min()
+    best = followed(results, runs, "train_accuracy").max()
     table = followed(results, runs, statistic, layer, begin=0.5)
     frames = []
     for w in sorted({width_of(r) for r in runs}):
-        own = least[[key(r) for r in of_width(runs, w)]].sort_values()
+        own = best[[key(r) for r in of_width(runs, w)]].sort_values()
         series = table[own.index[len(own) // 2]].dropna().rename("value")
         frames.append(series.reset_index().assign(width=w))
     return pd.concat(frames)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from initlab import init
 from initlab.init.mark import MarkedLayer
+from initlab.measure.condition import Condition
+from initlab.measure.departure import Departure
 from initlab.measure.displacement import Displacement
 from initlab.models import MLP
 from initlab.studies.contract import Grid
@@ -16,8 +18,6 @@ from initlab.studies.staying_near_the_start.settings import (
     BATCH,
     CLIPPED,
     LOSSES,
-    OPTIMIZERS,
-    RATE,
     SCALES,
     UNCLIPPED,
     Settings,
@@ -25,23 +25,29 @@ from initlab.studies.staying_near_the_start.settings import (
 from initlab.sweep import Run
 from initlab.train import SGD, Budget, Curves
 
-_GLOROT = init.GlorotUniform()
+#: Losses of both sets, and the shares that are right, which the clip does not touch.
+FOLLOWED = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "grad_norm")
 
 
-def network(settings: Settings, name: str, width: int, **fields: Any) -> Run:
+def network(settings: Settings, name: str, width: int, seed: int, **fields: Any) -> Run:
     """One run: input, two hidden layers of equal width, softmax.
 
     Args:
         settings: of the chapter.
         name: of the data set.
         width: of both hidden layers.
+        seed: draws the first weights and the order of the batches.
         fields: of the run, in place of Glorot's rule, SGD and the curves of the chapter.
     """
     data = settings.data_of(name)
-    curves = Curves(("train_loss", "test_loss", "grad_norm"), settings.looks)
-    usual: dict[str, Any] = {"init": _GLOROT, "optimizer": SGD(lr=RATE), "curves": curves}
+    usual: dict[str, Any] = {
+        "init": init.GlorotUniform(),
+        "optimizer": SGD(lr=settings.rate),
+        "curves": Curves(FOLLOWED, settings.looks),
+        "budget": Budget(epochs=settings.epochs, batch_size=BATCH),
+    }
     model = MLP((width, width), inputs=int(np.prod(data.shape)), outputs=data.outputs)
-    return Run(model, data=data, **(usual | fields))
+    return Run(model, data=data, seed=seed, order=seed, **(usual | fields))
 
 
 def width_of(run: Run) -> int:
@@ -56,7 +62,13 @@ def data_of(run: Run) -> str:
     return run.data.name
 
 
-def of_width(runs: Iterable[Run], width: int | None) -> list[Run]:
+def rate_of(run: Run) -> float:
+    """Learning rate of SGD."""
+    assert isinstance(run.optimizer, SGD)
+    return run.optimizer.lr
+
+
+def of_width(runs: Iterable[Run], width: int) -> list[Run]:
     """The runs of one width."""
     return [r for r in runs if width_of(r) == width]
 
@@ -64,6 +76,11 @@ def of_width(runs: Iterable[Run], width: int | None) -> list[Run]:
 def of_data(runs: Iterable[Run], name: str) -> list[Run]:
     """The runs on one data set."""
     return [r for r in runs if data_of(r) == name]
+
+
+def of_rate(runs: Iterable[Run], rate: float) -> list[Run]:
+    """The runs at one learning rate."""
+    return [r for r in runs if rate_of(r) == rate]
 
 
 def of_scale(runs: Iterable[Run], scale: float) -> list[Run]:
@@ -78,159 +95,143 @@ def grid(settings: Settings) -> Grid:
         settings: of the chapter.
 
     Returns:
-        `clipped` and `unclipped`, the same networks with both losses (Figure 2 and its control);
-        `marked` and `marked_unclipped`, with a letter in their first weights (Figure 1);
-        `pictured`, single networks that are drawn; `others`, on the other sets; `sizes` and
-        `other_sizes`, up to equal training loss; `optimizers` and `scaled`.
+        `clipped`, all widths with Keras' loss, and `unclipped`, twins of the unstable width
+        without the clip; `marked` and `marked_unclipped`, with a letter in their first weights;
+        `pictured`, a network of each kind whose letter is drawn; `rates`, at other learning rates;
+        `others`, on the other sets; `sizes` and `scaled`, up to equal training loss.
     """
-    others = settings.other_datasets
+    p = settings
     return {
-        CLIPPED: _matched(settings, CLIPPED, settings.widths),
-        UNCLIPPED: _matched(settings, UNCLIPPED, settings.controls),
-        "marked": [
-            *_marked(settings, settings.stable, CLIPPED),
-            *_marked(settings, settings.unstable, CLIPPED),
-        ],
-        "marked_unclipped": _marked(settings, settings.unstable, UNCLIPPED),
-        "pictured": _pictured(settings),
-        "others": [r for name in others for r in _other(settings, name)],
-        "sizes": _sizes(settings, settings.dataset),
-        "other_sizes": [r for name in others for r in _sizes(settings, name)],
-        "optimizers": [
-            *of_width(_matched(settings, CLIPPED, settings.widths), settings.unstable),
-            *_optimizers(settings),
-        ],
-        "scaled": _scaled(settings),
+        CLIPPED: _matched(p, CLIPPED, p.widths),
+        UNCLIPPED: _matched(p, UNCLIPPED, (p.unstable,)),
+        "marked": [*_marked(p, p.stable, CLIPPED), *_marked(p, p.unstable, CLIPPED)],
+        "marked_unclipped": _marked(p, p.unstable, UNCLIPPED),
+        "pictured": _pictured(p),
+        "rates": _rates(p),
+        "others": _others(p),
+        "sizes": [r for name in (p.dataset, *p.other_datasets) for r in _sizes(p, name)],
+        "scaled": _scaled(p),
     }
 
 
-def _budget(settings: Settings, width: int, epochs: int) -> Budget:
-    return Budget(epochs=settings.epochs_of(width, epochs), batch_size=BATCH)
-
-
-def _watch(settings: Settings, detailed: bool) -> Displacement:
-    """The displacement between the hidden layers, in detail at its end or not."""
-    return Displacement(settings.looks, layers=(2,), bins=settings.bins if detailed else 0)
-
-
-def _matched(settings: Settings, loss: str, widths: Iterable[int]) -> list[Run]:
+def _matched(settings: Settings, loss: str, widths: Sequence[int]) -> list[Run]:
+    """Twins of both losses share seeds; widths share none."""
     return [
         network(
             settings,
             settings.dataset,
             w,
-            seed=i,
+            seed,
             loss=LOSSES[loss],
-            budget=_budget(settings, w, settings.epochs),
-            observer=_watch(settings, w == settings.stable),
+            observer=_watch(settings, detailed=w == settings.stable),
         )
         for w in widths
-        for i in settings.seeds
+        for seed in settings.seeds(_block(settings, w), settings.count(w))
     ]
 
 
+def _block(settings: Settings, width: int) -> int:
+    """The block of a width's seeds; the first one of the unstable width was used for pilots."""
+    return 15 if width == settings.unstable else settings.widths.index(width)
+
+
+def _watch(settings: Settings, *, detailed: bool) -> Displacement:
+    """The displacement between the hidden layers, link by link at its end or not."""
+    if not detailed:
+        return Displacement(settings.looks, layers=(2,))
+    return Displacement(settings.looks, layers=(2,), bins=settings.bins, cells=40)
+
+
 def _marked(settings: Settings, width: int, loss: str) -> list[Run]:
-    # The mark is looked for in boxes 9 links wide at width 512, as wide a share elsewhere.
-    box = max(1, round(9 * width / 512))
+    """The mark is looked for link by link, at all widths alike."""
+    wide = width == settings.stable
     return [
-        network(
-            settings,
-            settings.dataset,
-            width,
-            seed=i,
-            init=MarkedLayer(),
-            loss=LOSSES[loss],
-            budget=_budget(settings, width, settings.marked_epochs),
-            observer=Displacement(settings.looks, layers=(2,), mark=True, box=box),
-        )
-        for i in settings.seeds
+        _with_mark(settings, width, loss, seed, Displacement(0.1, layers=(2,), mark=True, box=1))
+        for seed in settings.seeds(20 + wide, settings.few_runs if wide else settings.runs)
     ]
 
 
 def _pictured(settings: Settings) -> list[Run]:
-    """A marked network of each kind, seldom looked at but with its picture; and the plane."""
-    usual: dict[str, Any] = {"seed": settings.seed, "loss": LOSSES[CLIPPED], "curves": None}
-    letters = [
-        network(
-            settings,
-            settings.dataset,
-            w,
-            init=MarkedLayer(),
-            budget=_budget(settings, w, settings.marked_epochs),
-            observer=Displacement(1.0, layers=(2,), side=24),
-            **usual,
-        )
-        for w in (settings.stable, settings.unstable)
-    ]
-    plane = network(
+    """The matrix of one marked network of each kind is drawn."""
+    kinds = ((settings.stable, CLIPPED), (settings.unstable, CLIPPED))
+    observer = Displacement(1.0, layers=(2,), side=24)
+    [seed] = settings.seeds(22, 1)
+    return [_with_mark(settings, w, loss, seed, observer) for w, loss in kinds]
+
+
+def _with_mark(settings: Settings, width: int, loss: str, seed: int, observer: Displacement) -> Run:
+    return network(
         settings,
         settings.dataset,
-        settings.stable,
-        budget=_budget(settings, settings.stable, settings.epochs),
-        observer=Displacement(4.0, layers=(2,), cells=40),
-        **usual,
+        width,
+        seed,
+        init=MarkedLayer(),
+        loss=LOSSES[loss],
+        curves=Curves(FOLLOWED, 0.1),
+        observer=observer,
     )
-    return [*letters, plane]
 
 
-def _other(settings: Settings, name: str) -> list[Run]:
-    return [
-        network(
-            settings,
-            name,
-            w,
-            seed=i,
-            loss=LOSSES[CLIPPED],
-            budget=_budget(settings, w, settings.other_epochs),
-            observer=_watch(settings, w == max(settings.other_widths)),
-        )
-        for w in settings.other_widths
-        for i in settings.seeds
-    ]
-
-
-def _sizes(settings: Settings, name: str) -> list[Run]:
-    """Networks that are done at the lowest of the losses at which widths are compared.
-
-    Whether they are there is asked at the same steps at which they are looked at.
-    """
-    looks = 2 * settings.looks
-    until = Budget(
-        epochs=settings.sized_epochs,
-        batch_size=BATCH,
-        target_train_loss=min(settings.levels),
-        resolution=looks,
-    )
-    return [
-        network(
-            settings,
-            name,
-            w,
-            seed=i,
-            loss=LOSSES[CLIPPED],
-            budget=until,
-            curves=Curves(("train_loss",), looks),
-            observer=Displacement(looks),
-        )
-        for w in settings.sized
-        for i in settings.seeds
-    ]
-
-
-def _optimizers(settings: Settings) -> list[Run]:
+def _rates(settings: Settings) -> list[Run]:
+    """The unstable width at other rates, for as many epochs and as long a way: rate × epochs."""
     return [
         network(
             settings,
             settings.dataset,
             settings.unstable,
-            seed=i,
-            optimizer=optimizer,
+            seed,
+            optimizer=SGD(lr=rate),
             loss=LOSSES[CLIPPED],
-            budget=Budget(epochs=settings.optimizer_epochs, batch_size=BATCH),
-            observer=_watch(settings, False),
+            budget=Budget(epochs=round(settings.epochs * settings.rate / rate), batch_size=BATCH),
+            observer=Condition(0.25),
         )
-        for optimizer in OPTIMIZERS.values()
-        for i in settings.seeds
+        for i, rate in enumerate(settings.rates)
+        for seed in settings.seeds(30 + i, settings.runs)
+    ]
+
+
+def _others(settings: Settings) -> list[Run]:
+    return [
+        network(
+            settings,
+            name,
+            settings.stable,
+            seed,
+            optimizer=SGD(lr=settings.sized_rate),
+            loss=LOSSES[CLIPPED],
+            budget=Budget(epochs=settings.other_epochs, batch_size=BATCH),
+            curves=Curves(FOLLOWED, 0.1),
+            observer=Displacement(1.0, layers=(2,), bins=settings.bins),
+        )
+        for i, name in enumerate(settings.other_datasets)
+        for seed in settings.seeds(140 + i, settings.few_runs)
+    ]
+
+
+def _until(settings: Settings) -> dict[str, Any]:
+    """What networks have in common that are done at the loss at which they are compared."""
+    budget = Budget(
+        epochs=settings.sized_epochs,
+        batch_size=BATCH,
+        target_train_loss=settings.level,
+        resolution=0.1,
+    )
+    curves = Curves(("train_loss", "train_accuracy", "test_accuracy"), 0.1)
+    return {
+        "optimizer": SGD(lr=settings.sized_rate),
+        "budget": budget,
+        "curves": curves,
+        "observer": Departure(),
+        "loss": LOSSES[UNCLIPPED],
+    }
+
+
+def _sizes(settings: Settings, name: str) -> list[Run]:
+    block = 150 + 10 * (settings.dataset, *settings.other_datasets).index(name)
+    return [
+        network(settings, name, w, seed, **_until(settings))
+        for i, w in enumerate(settings.sized)
+        for seed in settings.seeds(block + i, settings.few_runs)
     ]
 
 
@@ -239,12 +240,11 @@ def _scaled(settings: Settings) -> list[Run]:
         network(
             settings,
             settings.dataset,
-            settings.stable,
-            seed=i,
+            settings.scaled_width,
+            seed,
             init=init.GlorotUniform(scale=s * s),
-            budget=Budget(epochs=settings.scaled_epochs, batch_size=BATCH),
-            observer=Displacement(settings.looks, layers=(2,), singular=32),
+            **_until(settings),
         )
-        for s in SCALES
-        for i in settings.seeds
+        for i, s in enumerate(SCALES)
+        for seed in settings.seeds(180 + i, settings.few_runs)
     ]

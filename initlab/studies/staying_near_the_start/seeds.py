@@ -1,8 +1,4 @@
-"""Estimates over seeds, the chapter's replicates.
-
-Networks of several widths that have a seed share draws, because their weights come from one
-stream: where widths are put together or compared, seeds are resampled or paired, not networks.
-"""
+"""Estimates over seeds, the chapter's replicates, each of which draws everything anew."""
 
 from __future__ import annotations
 
@@ -15,20 +11,15 @@ from initlab import claims
 from initlab.claims import Estimate
 
 
-def column(told: pd.DataFrame, width: int | None, value: str) -> np.ndarray:
+def column(told: pd.DataFrame, width: int, value: str) -> np.ndarray:
     """A number of each run of one width, in the order of their seeds, (n,).
 
     Args:
         told: with columns `width`, `seed` and the number; one row per run.
-        width: None gives nothing.
+        width: of the runs.
         value: the column of the number.
     """
     return told[told.width == width].sort_values("seed")[value].to_numpy()
-
-
-def table(told: pd.DataFrame, value: str) -> pd.DataFrame:
-    """A number of each run: a row per width, from the narrowest, and a column per seed."""
-    return told.pivot(index="width", columns="seed", values=value).sort_index()
 
 
 def mean(values: Iterable[float]) -> Estimate:
@@ -43,45 +34,41 @@ def share(values: Iterable[bool]) -> Estimate:
     return claims.share(found) if found else claims.unknown()
 
 
-def ratio(first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray) -> Estimate:
-    """Ratio of means over the same seeds; unknown without any, and unless both are positive."""
-    x, y = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
-    if not x.size or not y.size or x.mean() <= 0 or y.mean() <= 0:
-        return claims.unknown()
-    return claims.ratio(x, y, pairs=True)
-
-
-def ratio_of_times(first: np.ndarray, second: np.ndarray, horizon: float) -> Estimate:
-    """Ratio of restricted means, of times that were watched up to `horizon`.
-
-    Seeds of which both times were not seen are left out: they are not equal but unknown.
+def ratio(
+    first: Sequence[float] | np.ndarray,
+    second: Sequence[float] | np.ndarray,
+    *,
+    pairs: bool = False,
+) -> Estimate:
+    """Ratio of means; unknown unless both are positive.
 
     Args:
-        first: one time per seed, infinity where it was not seen.
-        second: the same of the same seeds.
-        horizon: in the unit of the times.
+        first: one number per seed.
+        second: the same of what it is compared with.
+        pairs: whether the i-th numbers of both are of one seed.
     """
-    if len(first) != len(second):
+    x, y = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
+    if not x.size or not y.size or not x.mean() > 0 or not y.mean() > 0:
         return claims.unknown()
-    seen = (first < horizon) | (second < horizon)
-    return ratio(np.minimum(first, horizon)[seen], np.minimum(second, horizon)[seen])
+    return claims.ratio(x, y, pairs=pairs)
 
 
-def pooled(rows: pd.DataFrame, value: str) -> Estimate:
-    """Mean over runs of several widths, with an interval over their seeds.
+def exponent(told: pd.DataFrame, value: str) -> Estimate:
+    """Slope of the logarithm of a positive number against that of the width.
+
+    One slope for the first network of each width, one for the second, and so on: no two of them
+    share anything.
 
     Args:
-        rows: with columns `seed` and the number; one row per run, any number per seed.
+        told: with columns `width`, `seed` and the number; one row per run.
         value: the column of the number.
     """
-    if not len(rows):
+    own = told.sort_values("seed")
+    own = own.assign(replicate=own.groupby("width").cumcount())
+    table = own.pivot(index="width", columns="replicate", values=value).dropna(axis="columns")
+    if len(table) < 2 or not table.shape[1] or not (table > 0).all(axis=None):
         return claims.unknown()
-    of = rows.groupby("seed")[value]
-
-    def statistic(total: np.ndarray, count: np.ndarray) -> np.ndarray:
-        return total.sum(-1) / count.sum(-1)
-
-    return claims.bca(statistic, of.sum(), of.count(), pairs=True, vectorized=True)
+    return claims.mean(np.polyfit(np.log(table.index), np.log(table.to_numpy()), 1)[0])
 
 
 def said(estimate: Estimate) -> str:

@@ -7,24 +7,22 @@ from math import log
 
 from initlab import parameters
 from initlab.data import SIZES, Data
-from initlab.train import SGD, Adam, ClippedCrossEntropy, CrossEntropy, Loss, Optimizer
+from initlab.train import ClippedCrossEntropy, CrossEntropy, Loss
 
 #: The name of the study, that of its registry.
 STUDY = "staying-near-the-start"
 BATCH = 128
-RATE = 0.1
 CLIPPED, UNCLIPPED = "clipped", "unclipped"
 _CLIP = ClippedCrossEntropy()
 LOSSES: dict[str, Loss] = {CLIPPED: _CLIP, UNCLIPPED: CrossEntropy()}
 #: No sample can cost more under the clip: 16.118.
 CEILING = -log(_CLIP.eps)
-#: Beside plain SGD.
-OPTIMIZERS: dict[str, Optimizer] = {
-    "momentum": SGD(lr=RATE / 10, momentum=0.9),
-    "Adam": Adam(lr=0.001),
-}
 #: Factors on the first weights.
 SCALES = (0.3, 1.0, 3.0)
+#: Seeds below were used in the first edition, from which its criteria were learned.
+FRESH = 1000
+#: Sweeps and widths have blocks of so many seeds, so that no two share one by accident.
+BLOCK = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,20 +36,21 @@ class Settings(parameters.Settings):
         test: test samples; 0: all.
         side: pixels along an image's side; 0: as many as there are.
         gain: factor on every input.
-        widths: of both hidden layers, Figure 2.
-        controls: of these, those that are trained without the clip as well.
-        other_widths: the same on the other sets.
-        stable: width of the networks of Figure 1a and Figure 3.
-        unstable: width of the networks of Figure 1b.
+        rate: of SGD, in the sweeps of networks that train long on `dataset`.
+        widths: of both hidden layers, trained for `epochs` all of them.
+        unstable: width of the networks that diverge; one of `widths`.
+        stable: width of the networks in which single weights are looked at; the widest of `widths`.
+        rates: of the control, at the unstable width, for `epochs` in proportion to 1/rate.
         sized: widths at equal training loss.
-        runs: networks per point.
-        epochs: of Figure 2.
-        marked_epochs: of Figure 1b.
-        stable_epochs: of networks of half the stable width and more.
+        sized_rate: of SGD there, with scaled first weights and on the other sets.
+        scaled_width: width of the networks whose first weights are scaled.
+        twins: networks of the unstable width, each with either loss.
+        runs: networks per point where another share is judged, and of the stable width.
+        few_runs: networks per point where a mean is judged.
+        epochs: of every width.
         other_epochs: on the other sets.
-        sized_epochs: at most, until the training loss is low enough to be compared.
-        optimizer_epochs: of the other optimizers, at the unstable width.
-        scaled_epochs: of the other scales.
+        level: training loss at which widths are compared.
+        sized_epochs: at most, until that loss is reached.
         bins: of the initial weight.
         looks: each look is at most 1 + looks times as late as the one before.
     """
@@ -62,51 +61,45 @@ class Settings(parameters.Settings):
     test: int
     side: int
     gain: float
+    rate: float
     widths: tuple[int, ...]
-    controls: tuple[int, ...]
-    other_widths: tuple[int, ...]
-    stable: int
     unstable: int
+    stable: int
+    rates: tuple[float, ...]
     sized: tuple[int, ...]
+    sized_rate: float
+    scaled_width: int
+    twins: int
     runs: int
+    few_runs: int
     epochs: int
-    marked_epochs: int
-    stable_epochs: int
     other_epochs: int
+    level: float
     sized_epochs: int
-    optimizer_epochs: int
-    scaled_epochs: int
     bins: int
     looks: float
 
     @property
-    def levels(self) -> tuple[float, float]:
-        """Training losses at which widths are compared, the higher one first."""
-        return (2.0, 1.0) if self.preset == "smoke" else (0.5, 0.1)
+    def below(self) -> int:
+        """The width next below the unstable one, or that itself."""
+        return max((w for w in self.widths if w < self.unstable), default=self.unstable)
 
     @property
-    def seeds(self) -> range:
-        """Seeds of the weights, the replicates of the chapter."""
-        return range(self.seed, self.seed + self.runs)
+    def above(self) -> int:
+        """The width next above the unstable one, or that itself."""
+        return min((w for w in self.widths if w > self.unstable), default=self.unstable)
 
-    @property
-    def whole(self) -> int:
-        """The widest of `widths` that trains all epochs."""
-        return max(w for w in self.widths if self.epochs_of(w, self.epochs) == self.epochs)
+    def seeds(self, block: int, count: int) -> range:
+        """Seeds of `count` replicates of a block, which no other block shares."""
+        first = self.seed + FRESH + BLOCK * block
+        return range(first, first + count)
 
-    @property
-    def below(self) -> int | None:
-        """The width of Figure 2 next below the unstable one."""
-        return max((w for w in self.widths if w < self.unstable), default=None)
-
-    @property
-    def above(self) -> int | None:
-        """The width of Figure 2 next above the unstable one."""
-        return min((w for w in self.widths if w > self.unstable), default=None)
-
-    def epochs_of(self, width: int, epochs: int) -> int:
-        """Epochs of a width: wide networks have settled early and cost most, and train for less."""
-        return self.stable_epochs if width >= self.stable / 2 else epochs
+    def count(self, width: int) -> int:
+        """Networks of one of `widths`: more where it is judged by itself."""
+        if width == self.unstable:
+            return self.twins
+        judged = (self.below, self.above, self.stable)
+        return self.runs if width in judged else self.few_runs
 
     def data_of(self, name: str) -> Data:
         """A set at the chapter's size."""
@@ -126,24 +119,25 @@ class Settings(parameters.Settings):
 _LAPTOP = Settings(
     dataset="emnist",
     other_datasets=("mnist", "fashion_mnist"),
-    train=8000,
+    train=2000,
     test=2000,
     side=14,
-    gain=6.0,
-    widths=(20, 25, 30, 40, 60, 120),
-    controls=(25, 30),
-    other_widths=(12, 20, 120),
-    stable=120,
-    unstable=30,
-    sized=(30, 60, 120, 250),
-    runs=10,
-    epochs=5000,
-    marked_epochs=2500,
-    stable_epochs=500,
-    other_epochs=1500,
-    sized_epochs=200,
-    optimizer_epochs=2000,
-    scaled_epochs=100,
+    gain=10.0,
+    rate=0.2,
+    widths=(12, 20, 30, 60, 256),
+    unstable=20,
+    stable=256,
+    rates=(0.1, 0.2),
+    sized=(32, 64, 128, 256),
+    sized_rate=0.05,
+    scaled_width=128,
+    twins=40,
+    runs=20,
+    few_runs=10,
+    epochs=1000,
+    other_epochs=100,
+    level=0.3,
+    sized_epochs=300,
     bins=50,
     looks=0.05,
 )
@@ -157,19 +151,18 @@ PRESETS = {
         side=7,
         gain=1.0,
         widths=(10, 16, 24),
-        controls=(10, 16),
-        other_widths=(10, 24),
-        stable=24,
         unstable=10,
+        stable=24,
+        rates=(0.1, 0.2),
         sized=(10, 24),
+        scaled_width=16,
+        twins=2,
         runs=2,
+        few_runs=2,
         epochs=6,
-        marked_epochs=6,
-        stable_epochs=6,
         other_epochs=6,
+        level=3.0,
         sized_epochs=6,
-        optimizer_epochs=6,
-        scaled_epochs=6,
         bins=10,
         looks=0.3,
     ),
@@ -181,17 +174,15 @@ PRESETS = {
         test=0,
         side=0,
         gain=1.0,
+        rate=0.1,
         widths=(10, 50, 100, 150, 200, 225, 250, 275, 300, 350, 400, 450, 500),
-        controls=(50, 100, 150, 200, 225, 250, 275, 300, 350),
-        other_widths=(50, 150, 250, 500),
-        stable=500,
         unstable=250,
+        rates=(0.05, 0.1, 0.2),
+        stable=500,
         sized=(100, 200, 300, 500, 1000),
+        scaled_width=500,
         epochs=2000,
-        marked_epochs=1000,
-        stable_epochs=2000,
         other_epochs=1000,
         sized_epochs=1000,
-        optimizer_epochs=2000,
     ),
 }

@@ -1,4 +1,4 @@
-"""The straight line from first to last weights, and between the ends of two networks.
+"""The way back: the straight line from first to last weights, and single layers put back.
 
 These networks are few and small, and are trained whenever they are asked for.
 """
@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from initlab import sweep
-from initlab.data import load
+from initlab.data import Split, load
 from initlab.measure.path import barrier, linear_path
 from initlab.spec import seed_of
 from initlab.studies.staying_near_the_start.grid import network
 from initlab.studies.staying_near_the_start.settings import BATCH, Settings
 from initlab.train import Budget, fit
+from initlab.train.evaluate import accuracy
 
 START_TO_END, END_TO_END = "start to end", "end to end"
 #: Training samples on which the loss is looked at.
@@ -40,8 +41,8 @@ def ended(
     """
     budget = Budget(epochs=epochs, batch_size=BATCH)
     runs = [
-        network(settings, settings.dataset, width, seed=settings.seed + i, budget=budget)
-        for i in range(count)
+        network(settings, settings.dataset, width, seed, budget=budget)
+        for seed in settings.seeds(90, count)
     ]
     run, starts = runs[0], [sweep.initial(r) for r in runs]
     outcomes = fit(
@@ -80,6 +81,36 @@ def straight_lines(settings: Settings, widths: tuple[int, ...], epochs: int) -> 
                 found = pd.DataFrame(linear_path(module, one, other, x, y))
                 frames.append(found.assign(width=width, way=way, pair=pair))
     return pd.concat(frames)
+
+
+def put_back(settings: Settings, widths: tuple[int, ...], epochs: int) -> pd.DataFrame:
+    """Training accuracy when one layer of a trained network gets its first values back.
+
+    Args:
+        settings: of the chapter.
+        widths: of the networks.
+        epochs: that they train.
+
+    Returns:
+        Columns `width`, `layer` ("none" for the network as it is) and `accuracy`, a mean over
+        networks.
+    """
+    split = load(settings.data_of(settings.dataset)).train
+    flat = Split(split.x[:SAMPLES].flatten(1), split.y[:SAMPLES])
+    rows = []
+    for width in widths:
+        model = network(settings, settings.dataset, width, settings.seed).model
+        _, starts, ends = ended(settings, width, epochs)
+        layers = list(dict.fromkeys(name.split(".")[0] for name in ends[0]))
+        for layer in ("none", *layers):
+            mixed = [
+                {n: (start if n.startswith(f"{layer}.") else end)[n] for n in end}
+                for start, end in zip(starts, ends, strict=True)
+            ]
+            stacked = {n: torch.stack([m[n] for m in mixed]) for n in mixed[0]}
+            right = float(accuracy(model, stacked, flat).mean())
+            rows.append({"width": width, "layer": layer, "accuracy": right})
+    return pd.DataFrame(rows)
 
 
 def barriers(lines: pd.DataFrame) -> pd.DataFrame:

@@ -9,8 +9,8 @@ import pandas as pd
 
 from initlab.studies.contract import Results
 from initlab.studies.staying_near_the_start.followed import rows_of
-from initlab.studies.staying_near_the_start.grid import data_of
-from initlab.studies.staying_near_the_start.settings import Settings
+from initlab.studies.staying_near_the_start.grid import data_of, of_width
+from initlab.studies.staying_near_the_start.settings import CLIPPED, Settings
 from initlab.sweep import Run
 
 #: Cells along each side of the plane of first and last weight.
@@ -39,6 +39,39 @@ def bands(field: pd.DataFrame) -> pd.DataFrame:
     return field.groupby("bin").mean(numeric_only=True).sort_values("start").reset_index()
 
 
+def slopes(field: pd.DataFrame) -> pd.DataFrame:
+    """Slopes of the last weight on the first: a row per network.
+
+    If all weights had grown by one factor all of these would be that factor.
+
+    Args:
+        field: as `conditional` gives it.
+
+    Returns:
+        Columns `mode`, `median` and `mean`, over all bins; `inner` and `outer`, of the median over
+        the half of the bins whose first weights are small and over the half where they are large.
+    """
+    found = []
+    for _, own in field.groupby("key"):
+        size = own.start.abs()
+        inner = size <= size.median()
+        mean = own.start + own["mean"]
+        found.append(
+            {
+                "mode": _slope(own.start, own["mode"]),
+                "median": _slope(own.start, own.p50),
+                "mean": _slope(own.start, mean),
+                "inner": _slope(own.start[inner], own.p50[inner]),
+                "outer": _slope(own.start[~inner], own.p50[~inner]),
+            }
+        )
+    return pd.DataFrame(found)
+
+
+def _slope(x: pd.Series, y: pd.Series) -> float:
+    return float(np.polyfit(x, y, 1)[0])
+
+
 def plane(results: Results[Settings]) -> tuple[np.ndarray, float, float]:
     """Counts of the links of one network in the plane of first and last weight.
 
@@ -46,7 +79,8 @@ def plane(results: Results[Settings]) -> tuple[np.ndarray, float, float]:
         Counts (CELLS, CELLS), the first axis the first weight, from −a to a and from −b to b; and
         a and b.
     """
-    rows = rows_of(results, [results.grid["pictured"][-1]])
+    [run, *_] = of_width(results.grid[CLIPPED], results.settings.stable)
+    rows = rows_of(results, [run])
     reach = rows[rows.statistic.str.startswith("reach_")].set_index("statistic").value
     table = np.zeros((CELLS, CELLS))
     cells = rows[rows.statistic == "cell"]
@@ -73,15 +107,14 @@ def slices(table: np.ndarray, a: float, b: float) -> pd.DataFrame:
 
 
 def snapshots(results: Results[Settings], run: Run) -> Iterator[tuple[float, np.ndarray]]:
-    """Pictures of the matrix between the hidden layers.
+    """Pictures of the matrix between the hidden layers: at the start, at the end, three between.
 
     Args:
         results: of the chapter.
         run: that was watched with a `side`.
 
     Yields:
-        The epoch and mean |w| over boxes, (side, side): at the start, at the end, and at three
-        looks between.
+        The epoch and mean |w| over boxes, (side, side).
     """
     rows = rows_of(results, [run])
     rows = rows[rows.statistic == "picture"].sort_values(["index", "index_2"])
