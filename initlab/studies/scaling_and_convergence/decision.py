@@ -57,7 +57,7 @@ def cases(s: Settings) -> Iterator[Case]:
         kinds = (*shortcuts.WEIGHTED, *shortcuts.BRANCHES)
         starts = {name: trained[name, k] for name in kinds}
         yield Case("residual, fully connected", f"{k} modules", "ReLU", "none", starts, "C-13")
-    for d in shortcuts.dense_depths(s):
+    for d in sorted({d for _, d in shortcuts.dense_trained(s)}):
         starts = {
             "He, no normalization": shortcuts.dense_trained(s)["none", d],
             "He, BatchNorm": shortcuts.dense_trained(s)["batch", d],

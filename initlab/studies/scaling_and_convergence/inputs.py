@@ -58,8 +58,8 @@ def runs(s: Settings) -> dict[str, list[Run]]:
 
 
 def at_start(run: Run) -> tuple[float, float]:
-    """Before the first step of a training, from its own weights; on as many images that ship with the
-    package, since its own would have to be downloaded.
+    """Before the first step of a training, from its own weights, on as many images that ship with
+    the package: its own would have to be downloaded.
 
     Returns:
         The root mean square of the images, and the loss.
