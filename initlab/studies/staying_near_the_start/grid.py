@@ -96,7 +96,7 @@ def grid(settings: Settings) -> Grid:
 
     Returns:
         `clipped`, all widths with Keras' loss, and `unclipped`, twins of the unstable width
-        without the clip; `marked` and `marked_unclipped`, with a letter in their first weights;
+        without the clip; `twins`, both of that width; `marked` and `marked_unclipped`, with a letter in their first weights;
         `pictured`, a network of each kind whose letter is drawn; `rates`, at other learning rates;
         `others`, on the other sets; `sizes` and `scaled`, up to equal training loss.
     """
@@ -104,6 +104,7 @@ def grid(settings: Settings) -> Grid:
     return {
         CLIPPED: _matched(p, CLIPPED, p.widths),
         UNCLIPPED: _matched(p, UNCLIPPED, (p.unstable,)),
+        "twins": [r for loss in (CLIPPED, UNCLIPPED) for r in _matched(p, loss, (p.unstable,))],
         "marked": [*_marked(p, p.stable, CLIPPED), *_marked(p, p.unstable, CLIPPED)],
         "marked_unclipped": _marked(p, p.unstable, UNCLIPPED),
         "pictured": _pictured(p),

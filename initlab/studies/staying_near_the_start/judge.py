@@ -25,7 +25,7 @@ BEHIND: dict[str, tuple[str, ...]] = {
     "J11": (CLIPPED, UNCLIPPED),
     **dict.fromkeys(("J12a", "J12b", "J12c", "J12d"), ("sizes",)),
     **dict.fromkeys(("J13a", "J13b"), ("others",)),
-    **dict.fromkeys(("J14a", "J14b", "J14c"), (CLIPPED, UNCLIPPED)),
+    **dict.fromkeys(("J14a", "J14b", "J14c"), ("twins",)),
     **dict.fromkeys(("J15a", "J15b", "J15c"), ("rates",)),
 }
 
