@@ -136,10 +136,10 @@ def test_no_seed_chooses_its_own_rate(monkeypatch):
     assert found.started.all()
 
 
-def test_the_best_rate_is_inside_the_grid_or_none_starts(results):
+def test_the_best_rate_is_inside_the_grid_or_few_start(results):
     for name, cell in (gains.runs(LAPTOP) | gains.controls(LAPTOP)).items():
         at = ends(results, cell).groupby("rate")[["epochs", "reached"]].mean()
-        if at.reached.max() > 0:
+        if at.reached.max() > 0.25:
             assert at.index[0] < at.epochs.idxmin() < at.index[-1], name
 
 

@@ -96,7 +96,8 @@ def grid(settings: Settings) -> Grid:
 
     Returns:
         `clipped`, all widths with Keras' loss, and `unclipped`, twins of the unstable width
-        without the clip; `twins`, both of that width; `marked` and `marked_unclipped`, with a letter in their first weights;
+        without the clip; `twins`, both of that width; `marked` and `marked_unclipped`, with a
+        letter in their first weights;
         `pictured`, a network of each kind whose letter is drawn; `rates`, at other learning rates;
         `others`, on the other sets; `sizes` and `scaled`, up to equal training loss.
     """
