@@ -27,11 +27,13 @@ ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 PATIENCE = 5
 #: Seconds in which all that a cell has printed arrives, once it has ended.
 ARRIVAL = 600
-#: What a kernel runs when it starts: it keeps what it sends until that is taken. By default it
-#: throws away what comes after a thousand messages, and a flushed line is a message.
+#: What a kernel runs when it starts: before each cell it is told to keep what it sends until that
+#: is taken. By itself it throws away what comes after a thousand messages, and a flushed line is
+#: one. Before each cell, for it concerns only who has connected by then.
 KEEP_ALL = (
-    "(lambda thread: thread and thread.schedule(lambda: setattr(thread.socket, 'sndhwm', 0)))"
-    "(getattr(get_ipython().kernel, 'iopub_thread', None))"
+    "(lambda shell, thread: thread and shell.events.register('pre_execute', lambda: "
+    "thread.schedule(lambda: setattr(thread.socket, 'sndhwm', 0))))"
+    "(get_ipython(), getattr(get_ipython().kernel, 'iopub_thread', None))"
 )
 
 

@@ -171,8 +171,18 @@ print("after", flush=True)
 
 
 @pytest.mark.notebook
-def test_what_a_cell_prints_in_such_amounts_arrives_whole(tmp_path):
-    """Each flushed line is a message, and a kernel keeps a thousand by itself."""
+def test_what_a_cell_prints_in_such_amounts_arrives_whole(tmp_path, monkeypatch):
+    """Each flushed line is a message, and a kernel keeps a thousand by itself.
+
+    Whoever takes them is held up, so that thousands wait.
+    """
+    output, pauses = execution.Client.output, [3.0]
+
+    def slow(*arguments):
+        time.sleep(pauses.pop() if pauses else 0)
+        return output(*arguments)
+
+    monkeypatch.setattr(execution.Client, "output", slow)
     out = tmp_path / "copy.ipynb"
     run(tiny(tmp_path, FLOOD), out, {})
     outputs = json.loads(out.read_text())["cells"][-1]["outputs"]
