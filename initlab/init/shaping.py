@@ -7,7 +7,6 @@ from math import exp, sqrt
 
 import numpy as np
 import torch
-from scipy import optimize
 
 from initlab.models import Transformed, activation
 
@@ -50,6 +49,8 @@ def deep_kernel_shaping(name: str, depth: int, zeta: float = 1.5) -> Transformed
     >>> abs(round(float(shaped(z).mean()), 2)), round(float(shaped(z).square().mean()), 1)
     (0.0, 1.0)
     """
+    from scipy import optimize  # slow to import
+
     if depth < 1 or not zeta > 1:
         raise ValueError(f"depth must be ≥ 1 and zeta > 1, not {depth} and {zeta}")
     wanted = zeta ** (1 / depth)
