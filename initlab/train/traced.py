@@ -77,7 +77,7 @@ class TracedEnsemble(FunctionalEnsemble):
 
     def _program(self, loss: LossFn, given: tuple[Any, ...]) -> Program:
         """The recorded step on inputs, targets and masks like those of one network."""
-        like = (str(loss), *((t.shape, t.dtype) for t in leaves(given)))
+        like = (loss, *((t.shape, t.dtype) for t in leaves(given)))
         if like not in self.programs:
             of_these = tuple((t.shape, t.dtype) for t in self.own[0])
             name = (key(self.model), of_these, like)

@@ -21,7 +21,7 @@ from initlab.train import SGD, Budget
 #: All layers but the head keep their weights and biases.
 FROZEN = (At("layer*", rate=0.0), At("layer*.bias", rate=0.0))
 HALVES = (0, 1, 2, 3, 4), (5, 6, 7, 8, 9)
-RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 #: What a body is: where it comes from, and whether it learns.
 BODIES = {
     "pretrained": (True, True),
