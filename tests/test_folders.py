@@ -81,14 +81,11 @@ pwd.getpwuid = unknown
 
 
 def without_a_home(code: str, place: Path) -> subprocess.CompletedProcess:
-    """Run Python as a user without a home, whose temporary files lie in `place`.
-
-    Without compiled steps: the folder of these has a test of its own.
-    """
+    """Run Python as a user without a home, whose temporary files lie in `place`."""
     keep = {k: v for k, v in os.environ.items() if k not in ("HOME", "XDG_CACHE_HOME", *NAMED)}
     return subprocess.run(
         [sys.executable, "-c", UNKNOWN + code],
-        env=keep | {"TMPDIR": str(place), "INITLAB_COMPILE": "0"},
+        env=keep | {"TMPDIR": str(place)},
         capture_output=True,
         text=True,
         check=False,
@@ -125,3 +122,24 @@ def test_who_has_no_home_trains_and_stores(tmp_path):
     done = without_a_home(SWEEP, tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [f"{tmp_path}/initlab-{os.getuid()}/store", "1"]
+
+
+OWN_SWEEP = """
+import torch
+from initlab import Budget, Network, Run, Store, Tensors, run
+from initlab.init import AsBuilt
+data = Tensors(train=(torch.randn(40, 5), torch.arange(40) % 3))
+one = Run(
+    Network("torch.nn:Linear", in_features=5, out_features=3),
+    AsBuilt(), data=data, budget=Budget(epochs=1, batch_size=8),
+)
+run([one], recorded=False, workers=1)
+print(len(Store().keys()))
+"""
+
+
+def test_who_has_no_home_trains_networks_of_their_own(tmp_path):
+    done = without_a_home(OWN_SWEEP, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["1"]
+    assert list((tmp_path / f"initlab-{os.getuid()}" / "forms").iterdir())

@@ -70,7 +70,13 @@ def test_every_value_of_every_preset_is_one_that_the_chapter_takes(notebook):
 
 
 #: Chapters whose sets and rules are marked as such in their settings.
-NAMED = {1: ("dataset", "image_dataset", "schemes"), 4: ("datasets", "residual"), 5: ("dataset",)}
+NAMED = {
+    1: ("dataset", "image_dataset", "schemes"),
+    2: ("dataset", "other_dataset"),
+    3: ("dataset", "other_datasets"),
+    4: ("datasets", "residual"),
+    5: ("dataset",),
+}
 
 
 @pytest.mark.parametrize(("number", "names"), NAMED.items())

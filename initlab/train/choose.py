@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from platformdirs import user_cache_dir
 from torch import Tensor
 
+from initlab import folders
 from initlab.models import MLP, AnyModel, ModuleModel, Network, Params, products
 from initlab.reinit.normalize import normalized
 from initlab.spec import key
@@ -156,7 +156,7 @@ def _machine() -> tuple[str, ...]:
 
 
 def _folder() -> Path:
-    return Path(user_cache_dir("initlab")) / "forms"
+    return folders.cache() / "forms"
 
 
 def _read(name: str) -> Form | None:

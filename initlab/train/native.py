@@ -20,10 +20,10 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-from platformdirs import user_cache_path
 from scipy.linalg import cython_blas
 from torch import Tensor
 
+from initlab import folders
 from initlab.train.loss import LEAST
 
 SOURCE = Path(__file__).with_name("dense.c")
@@ -80,11 +80,12 @@ def _library() -> ctypes.CDLL | None:
     """`dense.c`, from the cache or compiled now; None where that is impossible."""
     source = SOURCE.read_bytes()
     of = repr((source, FLAGS, platform.system(), platform.machine())).encode()
-    kept = user_cache_path("initlab") / f"dense-{hashlib.sha256(of).hexdigest()[:16]}.so"
+    kept = None
     try:
+        kept = folders.cache() / f"dense-{hashlib.sha256(of).hexdigest()[:16]}.so"
         if _whole(kept):
             return _loaded(kept)
-    except OSError:  # made for another system
+    except OSError:  # made for another system, or no folder is this user's alone
         pass
     command = compiler()
     if command is None:
@@ -94,7 +95,7 @@ def _library() -> ctypes.CDLL | None:
         try:
             arguments = [command, *FLAGS, str(SOURCE), "-o", str(fresh), "-lm"]
             subprocess.run(arguments, check=True, capture_output=True)
-            return _loaded(_keep(fresh, kept))
+            return _loaded(fresh if kept is None else _keep(fresh, kept))
         except (OSError, subprocess.CalledProcessError):
             return None
 

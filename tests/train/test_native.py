@@ -27,7 +27,7 @@ def with_a_compiler():
 @pytest.fixture
 def empty_cache(monkeypatch, tmp_path):
     """Nothing has been compiled yet, and what is compiled now is kept in this folder."""
-    monkeypatch.setattr(native, "user_cache_path", lambda name: tmp_path / name)
+    monkeypatch.setattr(native.folders, "cache", lambda: tmp_path / "initlab")
     native._library.cache_clear()
     yield tmp_path / "initlab"
     native._library.cache_clear()
@@ -204,7 +204,7 @@ def test_a_damaged_copy_is_replaced(empty_cache, monkeypatch, tmp_path):
     damaged = elsewhere / "initlab" / kept.name
     damaged.parent.mkdir(parents=True)
     damaged.write_bytes(kept.read_bytes()[:1000])
-    monkeypatch.setattr(native, "user_cache_path", lambda name: elsewhere / name)
+    monkeypatch.setattr(native.folders, "cache", lambda: elsewhere / "initlab")
     native._library.cache_clear()
     assert native.available()
     assert damaged.read_bytes() == kept.read_bytes()

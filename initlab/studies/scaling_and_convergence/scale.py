@@ -94,17 +94,6 @@ def epochs_by_scale(results: Results[Settings]) -> pd.DataFrame:
     return pd.concat(found)
 
 
-def range_by_depth(results: Results[Settings]) -> pd.DataFrame:
-    """Octaves of scale from which networks train within `WITHIN` times the fewest epochs, by
-    `depth`: of the weights (`mean`, `low`, `high`) and of the output (`output`).
-    """
-    rows = []
-    for d, runs in by_depth(results.settings).items():
-        found = ranges.octaves(results, runs, within=WITHIN)
-        rows.append({"depth": d, **mean_with_ends(found), "output": found.mean() * (d + 1)})
-    return pd.DataFrame(rows)
-
-
 def table(results: Results[Settings]) -> pd.DataFrame:
     """Each depth in a row: He's epochs and rate, and the octaves of scale that work."""
     s = results.settings

@@ -55,8 +55,8 @@ class Settings(parameters.Settings):
         looks: each look is at most 1 + looks times as late as the one before.
     """
 
-    dataset: str
-    other_datasets: tuple[str, ...]
+    dataset: parameters.DataSet
+    other_datasets: tuple[parameters.DataSet, ...]
     train: int
     test: int
     side: int
