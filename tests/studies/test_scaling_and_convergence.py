@@ -113,6 +113,15 @@ def test_the_rates_of_little_data_are_inside_their_grid(results, learned):
         assert rates[0] < x.rate.iloc[0] < rates[-1], (n, scale)
 
 
+def test_the_rates_of_transfer_that_are_judged_are_inside_their_grid(results):
+    s, rates = LAPTOP, study.transfer.RATES
+    frame = study.transfer.frame(results)
+    judged = frame[frame["head"] != 0]  # no claim is about a head of zeros
+    outside = judged[~judged.rate.between(rates[0], rates[-1], inclusive="neither")]
+    assert outside.empty, outside
+    assert len(judged) == 6 * len(study.transfer.sets(s)) * len(study.transfer.tuned(s))
+
+
 def test_an_estimate_for_every_criterion(estimates):
     assert estimates.keys() == claims.study(study.STUDY).criteria().keys()
 
